@@ -1,0 +1,79 @@
+package shim
+
+// Config is what the shim is told to do, as JSON in the file that is its only
+// argument. It holds no secret: the job can read it.
+type Config struct {
+	Argv []string `json:"argv"`
+	// Env is the job's whole environment. With a telemetry socket, the shim adds
+	// TETRYX_TELEMETRY_URL and TETRYX_TELEMETRY_TARGET.
+	Env []string `json:"env"`
+	Dir string   `json:"dir"`
+
+	// ControlSocket is the runner's unix socket for messages.
+	ControlSocket string `json:"control_socket"`
+	// TelemetrySocket is the unix socket that TelemetryListen is forwarded to.
+	// Empty means that the job has no telemetry port.
+	TelemetrySocket string `json:"telemetry_socket,omitempty"`
+	// TelemetryListen is a loopback address, "127.0.0.1:50051"; port 0 picks one.
+	TelemetryListen string `json:"telemetry_listen,omitempty"`
+
+	Stdout  string `json:"stdout"`
+	Stderr  string `json:"stderr"`
+	LogHead int64  `json:"log_head"`
+	LogTail int64  `json:"log_tail"`
+
+	// KillAfterMillis is the time after the job's start at which the shim kills
+	// it by itself: timeout plus grace. 0 means never.
+	KillAfterMillis int64 `json:"kill_after_millis,omitempty"`
+}
+
+// The kinds of messages, one JSON object a line.
+const (
+	// MessageHello opens every connection, from the shim.
+	MessageHello = "hello"
+	// MessageStarted says that the job's main process runs, from the shim. After
+	// a reconnection it is sent again.
+	MessageStarted = "started"
+	// MessageExit is the report on the end of the main process, from the shim.
+	MessageExit = "exit"
+	// MessageAck acknowledges an exit message, from the runner. The shim ends
+	// upon it, and takes its cgroup with it.
+	MessageAck = "ack"
+	// MessageKill tells the shim to kill every process, itself last, from a
+	// runner that has no right to do so itself.
+	MessageKill = "kill"
+)
+
+// Message is one line on the control connection.
+type Message struct {
+	Type string `json:"type"`
+	// Exit is set in MessageExit.
+	Exit *ExitReport `json:"exit,omitempty"`
+}
+
+// ExitReport is what the shim saw of the job's end. The job's own processes run
+// beside the shim with the same user, so it is believed only where it agrees
+// with the engine's record.
+type ExitReport struct {
+	Code   int `json:"code"`
+	Signal int `json:"signal,omitempty"`
+	// ExecError is set where the command could not be executed; Code is then 127
+	// (not found) or 126.
+	ExecError string `json:"exec_error,omitempty"`
+	// DeadlineKill says that the shim killed the job at its deadline.
+	DeadlineKill bool `json:"deadline_kill,omitempty"`
+	// CPUMicros is user plus system time of every reaped process, MaxRSSBytes the
+	// largest resident set of one of them.
+	CPUMicros   int64     `json:"cpu_micros"`
+	MaxRSSBytes int64     `json:"max_rss_bytes"`
+	WallMicros  int64     `json:"wall_micros"`
+	Stdout      LogReport `json:"stdout"`
+	Stderr      LogReport `json:"stderr"`
+}
+
+// LogReport counts one stream's bytes: everything written, and what the cap cut
+// out of the middle.
+type LogReport struct {
+	Written int64 `json:"written"`
+	Dropped int64 `json:"dropped"`
+}
