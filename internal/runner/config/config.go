@@ -1,0 +1,140 @@
+// Package config is the runner's configuration: a YAML file, overridden by
+// LYNX_RUNNER_… variables, overridden by flags.
+//
+// Load makes one Config out of the three. Every field has a default that suits
+// the user it runs as (root, or anybody else), every value is checked, an error
+// names the field and what would be right, and Config.Origin tells where each
+// effective value came from. Paths are made absolute against the current
+// directory.
+//
+// A field's dotted path in the file gives its other two names: limits.memory is
+// LYNX_RUNNER_LIMITS_MEMORY in the environment and --limits-memory as a flag.
+// Lists are separated by commas there.
+package config
+
+import (
+	"time"
+
+	"github.com/tetryx/lynx-runner/executor"
+)
+
+// Config is the effective configuration. It is not changed after Load.
+type Config struct {
+	// RunnerID is the runner's name at the platform; the default is the host's
+	// name.
+	RunnerID string
+	// Server is the platform's gRPC address: HOST:PORT or unix:///PATH.
+	Server string
+	// TokenFile holds the platform's access token. Empty: none is sent, or the
+	// one that the platform on this host keeps for this user is looked for.
+	TokenFile string
+	// Executor is where jobs are launched: "docker".
+	Executor string
+	// Engines are the names of the engines that this runner offers: "basilisk".
+	Engines []string
+	// Capabilities is what the runner declares to the platform.
+	Capabilities Capabilities
+	// PythonExecutable is the interpreter of engine basilisk: a path in the image.
+	PythonExecutable string
+	// BasiliskEntrypoint is the scenario's file, relative to WorkingDirectory.
+	BasiliskEntrypoint string
+	// WorkingDirectory is the host directory with the user's code.
+	WorkingDirectory string
+	// OutputRoot is the host directory below which every attempt's files lie.
+	OutputRoot string
+	// OutputOwner is who gets the results under a root runner.
+	OutputOwner Owner
+	// UIDs are the user ids that a root runner gives to its slots.
+	UIDs UIDRange
+	// MaxConcurrentJobs is the number of slots.
+	MaxConcurrentJobs int
+	// Image is the container image of jobs that ask for none.
+	Image string
+	// AllowedImages are the references that a batch may ask for, Image included.
+	AllowedImages []string
+	// PullPolicy says when an image is pulled: PullNever, PullMissing, PullAlways.
+	PullPolicy string
+	// Shim is the host path of lynx-shim. The default is beside the executable.
+	Shim string
+	// StateDir holds the outbox and the installation id; one process at a time.
+	StateDir string
+	// RuntimeDir holds the sockets of running attempts; its path is short.
+	RuntimeDir string
+	// LockDir holds one lock file per slot uid, for every runner on the host.
+	LockDir string
+	// DataMounts are host directories that every job sees, read-only.
+	DataMounts []executor.Mount
+	// Environment is added to every job's environment.
+	Environment map[string]string
+	Limits      Limits
+
+	// origins has the origin of each path that is not at its default.
+	origins map[string]Origin
+}
+
+// The values of Config.PullPolicy.
+const (
+	PullNever   = "never"
+	PullMissing = "missing"
+	PullAlways  = "always"
+)
+
+// Capabilities is what the runner declares to the platform at registration.
+type Capabilities struct {
+	CPUCores     float64
+	MemoryGB     float64
+	GPUAvailable bool
+	// SimulationTypes are the tags of the simulations that it accepts.
+	SimulationTypes []string
+}
+
+// Owner is a numeric user and group. The zero Owner, which cannot be configured,
+// stands for the owner of the output root.
+type Owner struct {
+	UID, GID int
+	Set      bool
+}
+
+// UIDRange is an inclusive range of user ids.
+type UIDRange struct{ First, Last int }
+
+// Limits bounds a job. Each of CPU, memory and timeout is the default for a job
+// that asks for nothing; Max… is the most that a batch may ask for.
+type Limits struct {
+	CPUMillis, MaxCPUMillis     int64
+	MemoryBytes, MaxMemoryBytes int64
+	Timeout, MaxTimeout         time.Duration
+	// Grace is how long after Timeout the shim waits for the runner before it
+	// kills by itself.
+	Grace     time.Duration
+	Pids      int64
+	OpenFiles int64
+	// TmpBytes, HomeBytes and ShmBytes bound /tmp, HOME and /dev/shm.
+	TmpBytes, HomeBytes, ShmBytes int64
+	Output                        OutputLimits
+	// LogHead and LogTail are what is kept of each of stdout and stderr, in bytes.
+	LogHead, LogTail int64
+}
+
+// OutputLimits bounds what a job may leave: TotalBytes counts output/ and log/
+// together.
+type OutputLimits struct {
+	TotalBytes, FileBytes int64
+	Files, Depth          int
+}
+
+// Origin is where an effective value came from.
+type Origin struct {
+	// Kind is "default", "file", "env" or "flag".
+	Kind string
+	// Name is the file's name and line, the variable or the flag.
+	Name string
+}
+
+// Origin returns where the value at a dotted path ("limits.memory") came from.
+func (c *Config) Origin(path string) Origin {
+	if o, ok := c.origins[path]; ok {
+		return o
+	}
+	return Origin{Kind: "default"}
+}
