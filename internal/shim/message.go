@@ -60,6 +60,10 @@ type ExitReport struct {
 	// ExecError is set where the command could not be executed; Code is then 127
 	// (not found) or 126.
 	ExecError string `json:"exec_error,omitempty"`
+	// SetupError is set where the shim could not get as far as executing the
+	// command: a log file, the telemetry port, no process to be had. It is never
+	// the job's fault; Code is then ExitSetup.
+	SetupError string `json:"setup_error,omitempty"`
 	// DeadlineKill says that the shim killed the job at its deadline.
 	DeadlineKill bool `json:"deadline_kill,omitempty"`
 	// CPUMicros is user plus system time of every reaped process, MaxRSSBytes the
@@ -70,6 +74,16 @@ type ExitReport struct {
 	Stdout      LogReport `json:"stdout"`
 	Stderr      LogReport `json:"stderr"`
 }
+
+// The shim's own exit codes, as shells and container engines use them.
+const (
+	// ExitSetup: the shim could not prepare the job.
+	ExitSetup = 125
+	// ExitNotExecutable: the command is there and can't be executed.
+	ExitNotExecutable = 126
+	// ExitNotFound: there is no such command.
+	ExitNotFound = 127
+)
 
 // LogReport counts one stream's bytes: everything written, and what the cap cut
 // out of the middle.
