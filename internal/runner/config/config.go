@@ -52,7 +52,7 @@ type Config struct {
 	Image string
 	// AllowedImages are the references that a batch may ask for, Image included.
 	AllowedImages []string
-	// PullPolicy says when an image is pulled: PullNever, PullMissing, PullAlways.
+	// PullPolicy says when an image is pulled: PullNever, PullIfMissing, PullAlways.
 	PullPolicy string
 	// Shim is the host path of lynx-shim. The default is beside the executable.
 	Shim string
@@ -74,9 +74,9 @@ type Config struct {
 
 // The values of Config.PullPolicy.
 const (
-	PullNever   = "never"
-	PullMissing = "missing"
-	PullAlways  = "always"
+	PullNever     = "never"
+	PullIfMissing = "if-missing"
+	PullAlways    = "always"
 )
 
 // Capabilities is what the runner declares to the platform at registration.
@@ -127,7 +127,7 @@ type OutputLimits struct {
 type Origin struct {
 	// Kind is "default", "file", "env" or "flag".
 	Kind string
-	// Name is the file's name and line, the variable or the flag.
+	// Name is the file, the variable or the flag.
 	Name string
 }
 

@@ -1,0 +1,273 @@
+package config
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tetryx/lynx-runner/internal/strictyaml"
+)
+
+var testHost = host{
+	uid: 1000, name: "lab host!", executable: "/opt/lynx/bin/lynx-runner", cpus: 4, memory: 16 << 30,
+	home: "/home/u", runtimeDir: "/run/user/1000", tmp: "/tmp",
+}
+
+// loadText loads a file with this text; work lies beside the output root, so
+// that the defaults do not collide.
+func loadText(t *testing.T, text string, environ []string, flags map[string]string) (*Config, error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "runner.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return load(path, append([]string{"LYNX_RUNNER_WORKING_DIRECTORY=/srv/work"}, environ...), flags, testHost)
+}
+
+func mustLoad(t *testing.T, text string, environ []string, flags map[string]string) *Config {
+	t.Helper()
+	c, err := loadText(t, text, environ, flags)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestDefaults(t *testing.T) {
+	c := mustLoad(t, "{}", nil, nil)
+	cwd, _ := os.Getwd()
+	want := &Config{
+		RunnerID: "lab-host", Executor: "docker", Engines: []string{"basilisk"},
+		Capabilities:     Capabilities{CPUCores: 4, MemoryGB: 16, SimulationTypes: []string{"basilisk"}},
+		PythonExecutable: "/usr/bin/python3", WorkingDirectory: "/srv/work", OutputRoot: filepath.Join(cwd, "lynx-output"),
+		UIDs: UIDRange{1_600_000_000, 1_600_000_255}, MaxConcurrentJobs: 4,
+		Image: "lynx-basilisk", AllowedImages: []string{"lynx-basilisk"}, PullPolicy: "never",
+		Shim:     "/opt/lynx/bin/lynx-shim",
+		StateDir: "/home/u/.local/state/lynx-runner", RuntimeDir: "/run/user/1000/lynx-runner", LockDir: "/run/user/1000/lynx-runner/lock",
+		Limits: Limits{
+			CPUMillis: 1000, MaxCPUMillis: 4000, MemoryBytes: 1 << 30, MaxMemoryBytes: 4 << 30,
+			Timeout: time.Hour, MaxTimeout: 24 * time.Hour, Grace: 10 * time.Second, Pids: 512, OpenFiles: 4096,
+			TmpBytes: 256 << 20, HomeBytes: 64 << 20, ShmBytes: 64 << 20,
+			Output:  OutputLimits{TotalBytes: 2 << 30, FileBytes: 2 << 30, Files: 10_000, Depth: 32},
+			LogHead: 8 << 20, LogTail: 8 << 20,
+		},
+	}
+	c.origins = nil
+	if diff := cmp.Diff(want, c, cmp.AllowUnexported(Config{})); diff != "" {
+		t.Errorf("defaults (-want +got):\n%s", diff)
+	}
+}
+
+func TestDirectoriesOfRootAndOthers(t *testing.T) {
+	for _, tc := range []struct {
+		name                  string
+		h                     host
+		state, runtime, locks string
+	}{
+		{"root", host{root: true, home: "/root", runtimeDir: "/run/user/0", stateHome: "/x"},
+			"/var/lib/lynx-runner", "/run/lynx-runner", "/run/lock/lynx-runner"},
+		{"XDG", host{stateHome: "/s", runtimeDir: "/r", home: "/h"}, "/s/lynx-runner", "/r/lynx-runner", "/r/lynx-runner/lock"},
+		{"nothing set", host{uid: 7, tmp: "/tmp"}, "/tmp/lynx-runner-7/state", "/tmp/lynx-runner-7/run", "/tmp/lynx-runner-7/run/lock"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got := []string{tc.h.stateDir(), tc.h.runtime(), tc.h.locks()}
+			if diff := cmp.Diff([]string{tc.state, tc.runtime, tc.locks}, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestLayersAndOrigins(t *testing.T) {
+	text := "limits: {memory: 2Gi, cpu: 0.5, timeout: 90}\nimage: a\nserver: s1:1\nenvironment: {A: b}\n"
+	c := mustLoad(t, text,
+		[]string{"LYNX_RUNNER_IMAGE=b", "LYNX_RUNNER_SERVER=s2:1", "LYNX_RUNNER_LIMITS_OUTPUT_FILES=7", "LYNX_RUNNER_SHIM=", "LYNX_RUNNER_CONFIG=/x", "PATH=/bin"},
+		map[string]string{"server": "s3:1", "limits-timeout": "2m"})
+	if c.Limits.MemoryBytes != 2<<30 || c.Limits.CPUMillis != 500 || c.Limits.Timeout != 2*time.Minute || c.Limits.Output.Files != 7 {
+		t.Errorf("limits %+v", c.Limits)
+	}
+	if c.Image != "b" || c.Server != "s3:1" || c.Environment["A"] != "b" {
+		t.Errorf("image %q, server %q, environment %v", c.Image, c.Server, c.Environment)
+	}
+	for path, want := range map[string]Origin{
+		"server":              {"flag", "--server"},
+		"limits.timeout":      {"flag", "--limits-timeout"},
+		"image":               {"env", "LYNX_RUNNER_IMAGE"},
+		"limits.output.files": {"env", "LYNX_RUNNER_LIMITS_OUTPUT_FILES"},
+		"shim":                {"default", ""},
+	} {
+		if got := c.Origin(path); got != want {
+			t.Errorf("origin of %s is %v, want %v", path, got, want)
+		}
+	}
+	if got := c.Origin("limits.memory"); got.Kind != "file" || !strings.HasSuffix(got.Name, "runner.yaml") {
+		t.Errorf("origin of limits.memory is %v", got)
+	}
+}
+
+// The seven documented fields have their documented variables.
+func TestDocumentedVariables(t *testing.T) {
+	c := mustLoad(t, "{}", []string{
+		"LYNX_RUNNER_ENGINES=basilisk",
+		"LYNX_RUNNER_CAPABILITIES=basilisk, orbital",
+		"LYNX_RUNNER_PYTHON_EXECUTABLE=/opt/python",
+		"LYNX_RUNNER_BASILISK_ENTRYPOINT=a/b.py",
+		"LYNX_RUNNER_OUTPUT_ROOT=/srv/out",
+		"LYNX_RUNNER_WORKING_DIRECTORY=/srv/code",
+		"LYNX_RUNNER_MAX_CONCURRENT_JOBS=3",
+	}, nil)
+	got := []any{c.Engines, c.Capabilities.SimulationTypes, c.PythonExecutable, c.BasiliskEntrypoint, c.OutputRoot, c.WorkingDirectory, c.MaxConcurrentJobs}
+	want := []any{[]string{"basilisk"}, []string{"basilisk", "orbital"}, "/opt/python", "a/b.py", "/srv/out", "/srv/code", 3}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestCapabilities(t *testing.T) {
+	for _, tc := range []struct {
+		name, text string
+		environ    []string
+		slots      int
+		want       Capabilities
+	}{
+		{name: "list", text: "capabilities: [a, b]", slots: 4, want: Capabilities{4, 16, false, []string{"a", "b"}}},
+		{name: "mapping", slots: 2, want: Capabilities{8, 1.5, true, []string{"x"}},
+			text: "capabilities: {max_concurrent_jobs: 2, cpu_cores: 8, memory_gb: 1.5, gpu_available: true, supported_simulation_types: [x]}"},
+		{name: "in the environment", text: "capabilities: [a]", environ: []string{"LYNX_RUNNER_CAPABILITIES={cpu_cores: 2}"}, slots: 4,
+			want: Capabilities{2, 16, false, []string{"basilisk"}}},
+		{name: "slots named twice alike", text: "max_concurrent_jobs: 2\ncapabilities: {max_concurrent_jobs: 2}", slots: 2,
+			want: Capabilities{4, 16, false, []string{"basilisk"}}},
+		{name: "slots from a variable", text: "capabilities: {max_concurrent_jobs: 2}", environ: []string{"LYNX_RUNNER_MAX_CONCURRENT_JOBS=3"}, slots: 3,
+			want: Capabilities{4, 16, false, []string{"basilisk"}}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c := mustLoad(t, tc.text, tc.environ, nil)
+			if diff := cmp.Diff(tc.want, c.Capabilities); diff != "" || c.MaxConcurrentJobs != tc.slots {
+				t.Errorf("%d slots, want %d; (-want +got):\n%s", c.MaxConcurrentJobs, tc.slots, diff)
+			}
+		})
+	}
+}
+
+func TestErrors(t *testing.T) {
+	for _, tc := range []struct {
+		name, text string
+		environ    []string
+		flags      map[string]string
+		want       string // a part of the message
+	}{
+		{name: "unknown key", text: "max_concurent_jobs: 2", want: `did you mean "max_concurrent_jobs"`},
+		{name: "unknown key in capabilities", text: "capabilities: {cpu_core: 2}", want: `did you mean "cpu_cores"`},
+		{name: "unknown nested key", text: "limits: {memroy: 2Gi}", want: "runner.yaml:1:10: limits.memroy"},
+		{name: "unknown variable", environ: []string{"LYNX_RUNNER_OUTPUT_ROT=/x"}, want: "LYNX_RUNNER_OUTPUT_ROOT?"},
+		{name: "unknown flag", flags: map[string]string{"output-rot": "/x"}, want: "--output-root?"},
+		{name: "wrong type in a variable", environ: []string{"LYNX_RUNNER_MAX_CONCURRENT_JOBS=many"}, want: "LYNX_RUNNER_MAX_CONCURRENT_JOBS: max_concurrent_jobs: "},
+		{name: "size", text: "limits:\n  memory: lots", want: "runner.yaml:2:11: limits.memory"},
+		{name: "thousandths", text: "limits: {memory: 512m}", want: "write 512Mi"},
+		{name: "too little memory", text: "limits: {memory: 1Mi}", want: "want 6Mi to"},
+		{name: "unbounded tmpfs", text: "limits: {tmp: 0}", want: "limits.tmp"},
+		{name: "duration", text: "limits: {timeout: soon}", want: "write 90s, 1h30m"},
+		{name: "negative duration", text: "limits: {timeout: -3}", want: "limits.timeout"},
+		{name: "default above maximum", text: "limits: {memory: 2Gi, max_memory: 1Gi}", want: "limits.memory: is more than limits.max_memory"},
+		{name: "cpu above maximum", text: "limits: {cpu: 2, max_cpu: 1}", want: "limits.cpu"},
+		{name: "timeout above maximum", text: "limits: {timeout: 2h, max_timeout: 1h}", want: "limits.timeout"},
+		{name: "slots", text: "max_concurrent_jobs: 0", want: "want 1 to 1024"},
+		{name: "slots contradict", text: "max_concurrent_jobs: 2\ncapabilities: {max_concurrent_jobs: 3}", want: "leave one of them out"},
+		{name: "too few uids", text: "uid_range: 5000-5001\nmax_concurrent_jobs: 3", want: "has 2 user ids for 3 slots"},
+		{name: "root in the range", text: "uid_range: 0-99", want: "no job may run as root"},
+		{name: "range", text: "uid_range: a-b", want: "write FIRST-LAST"},
+		{name: "owner", text: "output_owner: nobody-knows-me", want: "neither a number nor known"},
+		{name: "engine", text: "engines: [fortran]", want: `"fortran" is not an engine`},
+		{name: "no engine", text: "engines: []", want: "a runner needs an engine"},
+		{name: "executor", text: "executor: podman", want: "executor"},
+		{name: "pull policy", text: "pull_policy: sometimes", want: "never, if-missing or always"},
+		{name: "entrypoint outside", text: "basilisk_entrypoint: ../x.py", want: "does not lie below working_directory"},
+		{name: "absolute entrypoint", text: "basilisk_entrypoint: /x.py", want: "does not lie below working_directory"},
+		{name: "runner id", text: "runner_id: a b", want: "runner_id"},
+		{name: "reserved variable", text: "environment: {TETRYX_OUTPUT_DIR: /x}", want: "cannot be overridden"},
+		{name: "bad variable", text: "environment: {'A=B': x}", want: "not a variable's name"},
+		{name: "long runtime directory", text: "runtime_dir: /" + strings.Repeat("x", 80), want: "limited"},
+		{name: "outputs readable by jobs", text: "output_root: /srv/work/out", want: "every job could then read"},
+		{name: "state readable by jobs", text: "data_mounts: [{source: /srv, target: /data}]\nstate_dir: /srv/state", want: "every job could then read"},
+		{name: "relative mount", text: "data_mounts: [{source: x, target: /data}]", want: "not an absolute path"},
+		{name: "mount over the runner's", text: "data_mounts: [{source: /x, target: /lynx/output}]", want: "belongs to the runner"},
+		{name: "mount over the system's", text: "data_mounts: [{source: /x, target: /proc/1}]", want: "belongs to the system"},
+		{name: "mount twice", text: "data_mounts: [{source: /x, target: /d}, {source: /y, target: /d/}]", want: "named twice"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			text := tc.text
+			if text == "" {
+				text = "{}"
+			}
+			_, err := loadText(t, text, tc.environ, tc.flags)
+			var list *strictyaml.Errors
+			if !errors.As(err, &list) || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("error %v\nwant a *strictyaml.Errors with %q", err, tc.want)
+			}
+		})
+	}
+}
+
+func TestOwner(t *testing.T) {
+	for text, want := range map[string]Owner{
+		"4242:4343": {4242, 4343, true},
+		"root":      {0, 0, true},
+		"0":         {0, 0, true},
+	} {
+		if c := mustLoad(t, "output_owner: '"+text+"'", nil, nil); c.OutputOwner != want {
+			t.Errorf("%s: %+v, want %+v", text, c.OutputOwner, want)
+		}
+	}
+	if _, err := loadText(t, "output_owner: 4242", nil, nil); err == nil || !strings.Contains(err.Error(), "write UID:GID") {
+		t.Errorf("an unknown user without a group: %v", err)
+	}
+}
+
+// Names that a person can confuse would make a variable mean two things.
+func TestNamesAreUnique(t *testing.T) {
+	seen := map[string]string{}
+	for _, f := range fields() {
+		for _, name := range []string{f.path, f.env(), "--" + f.flag()} {
+			if other, ok := seen[name]; ok {
+				t.Errorf("%s names both %s and %s", name, other, f.path)
+			}
+			seen[name] = f.path
+		}
+	}
+	if len(Paths()) < 30 {
+		t.Errorf("only %d settings", len(Paths()))
+	}
+}
+
+// The example is valid, and what it shows in comments are the defaults.
+func TestExample(t *testing.T) {
+	t.Chdir("../../..")
+	text, err := os.ReadFile("configs/lynx-runner-basilisk.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := load("configs/lynx-runner-basilisk.yaml", nil, nil, testHost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.BasiliskEntrypoint != "scenario_basic_orbit_lynx.py" || !strings.HasSuffix(c.WorkingDirectory, "/scenarios/aerospace/python") {
+		t.Errorf("runs %s in %s", c.BasiliskEntrypoint, c.WorkingDirectory)
+	}
+	var uncommented strings.Builder
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "# limits:") || strings.HasPrefix(line, "#   ") && !strings.Contains(line, "source:") && !strings.Contains(line, "BSK_") {
+			line = strings.TrimPrefix(line, "# ")
+		}
+		uncommented.WriteString(line)
+	}
+	full := mustLoad(t, uncommented.String(), nil, nil)
+	full.Limits.MaxCPUMillis, full.Limits.MaxMemoryBytes = c.Limits.MaxCPUMillis, c.Limits.MaxMemoryBytes
+	if diff := cmp.Diff(c.Limits, full.Limits); diff != "" {
+		t.Errorf("limits in the example's comments are not the defaults (-default +comment):\n%s", diff)
+	}
+}

@@ -1,0 +1,135 @@
+package config
+
+import (
+	"reflect"
+	"strings"
+
+	"github.com/tetryx/lynx-runner/executor"
+	"github.com/tetryx/lynx-runner/internal/strictyaml"
+)
+
+// document is the file's shape. Every leaf can be absent (nil), so that layers
+// lie over each other.
+type document struct {
+	RunnerID           *string           `yaml:"runner_id"`
+	Server             *string           `yaml:"server"`
+	TokenFile          *string           `yaml:"token_file"`
+	Executor           *string           `yaml:"executor"`
+	Engines            []string          `yaml:"engines"`
+	Capabilities       *capabilities     `yaml:"capabilities"`
+	PythonExecutable   *string           `yaml:"python_executable"`
+	BasiliskEntrypoint *string           `yaml:"basilisk_entrypoint"`
+	WorkingDirectory   *string           `yaml:"working_directory"`
+	OutputRoot         *string           `yaml:"output_root"`
+	OutputOwner        *Owner            `yaml:"output_owner"`
+	UIDRange           *UIDRange         `yaml:"uid_range"`
+	MaxConcurrentJobs  *int              `yaml:"max_concurrent_jobs"`
+	Image              *string           `yaml:"image"`
+	AllowedImages      []string          `yaml:"allowed_images"`
+	PullPolicy         *string           `yaml:"pull_policy"`
+	Shim               *string           `yaml:"shim"`
+	StateDir           *string           `yaml:"state_dir"`
+	RuntimeDir         *string           `yaml:"runtime_dir"`
+	LockDir            *string           `yaml:"lock_dir"`
+	DataMounts         []executor.Mount  `yaml:"data_mounts"`
+	Environment        map[string]string `yaml:"environment"`
+	Limits             limitsDocument    `yaml:"limits"`
+}
+
+type limitsDocument struct {
+	CPU        *cores         `yaml:"cpu"`
+	MaxCPU     *cores         `yaml:"max_cpu"`
+	Memory     *size          `yaml:"memory"`
+	MaxMemory  *size          `yaml:"max_memory"`
+	Timeout    *duration      `yaml:"timeout"`
+	MaxTimeout *duration      `yaml:"max_timeout"`
+	Grace      *duration      `yaml:"grace"`
+	Pids       *int64         `yaml:"pids"`
+	OpenFiles  *int64         `yaml:"open_files"`
+	Tmp        *size          `yaml:"tmp"`
+	Home       *size          `yaml:"home"`
+	Shm        *size          `yaml:"shm"`
+	LogHead    *size          `yaml:"log_head"`
+	LogTail    *size          `yaml:"log_tail"`
+	Output     outputDocument `yaml:"output"`
+}
+
+type outputDocument struct {
+	Total   *size `yaml:"total"`
+	PerFile *size `yaml:"per_file"`
+	Files   *int  `yaml:"files"`
+	Depth   *int  `yaml:"depth"`
+}
+
+// capabilities is the five documented fields, or a plain list, which means
+// supported_simulation_types.
+type capabilities struct {
+	MaxConcurrentJobs        *int     `yaml:"max_concurrent_jobs"`
+	CPUCores                 *float64 `yaml:"cpu_cores"`
+	MemoryGB                 *float64 `yaml:"memory_gb"`
+	GPUAvailable             *bool    `yaml:"gpu_available"`
+	SupportedSimulationTypes []string `yaml:"supported_simulation_types"`
+}
+
+// DecodeStrict implements strictyaml.Decoder.
+func (c *capabilities) DecodeStrict(v strictyaml.Value) bool {
+	if v.Kind() == strictyaml.List {
+		return v.Decode(&c.SupportedSimulationTypes)
+	}
+	type plain capabilities // the same fields, without this method
+	return v.Decode((*plain)(c))
+}
+
+// field is one leaf of a document.
+type field struct {
+	path string
+	typ  reflect.Type
+	// index is the way to the leaf, for reflect.Value.FieldByIndex.
+	index []int
+}
+
+// env and flag are the leaf's other names.
+func (f field) env() string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(f.path, ".", "_"))
+}
+
+func (f field) flag() string { return strings.NewReplacer(".", "-", "_", "-").Replace(f.path) }
+
+// fields lists the leaves of a document in the order of its declaration.
+func fields() []field { return appendFields(nil, reflect.TypeFor[document](), "", nil) }
+
+func appendFields(list []field, t reflect.Type, prefix string, index []int) []field {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		path := prefix + f.Tag.Get("yaml")
+		at := append(append([]int(nil), index...), i)
+		if f.Type.Kind() == reflect.Struct {
+			list = appendFields(list, f.Type, path+".", at)
+			continue
+		}
+		list = append(list, field{path: path, typ: f.Type, index: at})
+	}
+	return list
+}
+
+// Paths returns the dotted path of every setting, in the order of the
+// documentation; for listings.
+func Paths() []string {
+	all := fields()
+	paths := make([]string, len(all))
+	for i, f := range all {
+		paths[i] = f.path
+	}
+	return paths
+}
+
+// overlay copies every leaf that over has into base.
+func overlay(base, over *document, set func(path string)) {
+	to, from := reflect.ValueOf(base).Elem(), reflect.ValueOf(over).Elem()
+	for _, f := range fields() {
+		if v := from.FieldByIndex(f.index); !v.IsNil() {
+			to.FieldByIndex(f.index).Set(v)
+			set(f.path)
+		}
+	}
+}

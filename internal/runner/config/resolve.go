@@ -1,0 +1,208 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tetryx/lynx-runner/executor"
+	"github.com/tetryx/lynx-runner/internal/strictyaml"
+)
+
+// defaults is the configuration with nothing said.
+func defaults(h host) *Config {
+	return &Config{
+		RunnerID:          h.runnerID(),
+		Executor:          "docker",
+		Engines:           []string{"basilisk"},
+		Capabilities:      Capabilities{CPUCores: float64(h.cpus), MemoryGB: float64(h.memory>>20) / 1024},
+		PythonExecutable:  "/usr/bin/python3",
+		WorkingDirectory:  ".",
+		OutputRoot:        "lynx-output",
+		UIDs:              UIDRange{First: 1_600_000_000, Last: 1_600_000_255},
+		MaxConcurrentJobs: h.cpus,
+		Image:             "lynx-basilisk",
+		PullPolicy:        PullNever,
+		Shim:              filepath.Join(filepath.Dir(h.executable), "lynx-shim"),
+		StateDir:          h.stateDir(),
+		RuntimeDir:        h.runtime(),
+		LockDir:           h.locks(),
+		Limits:            defaultLimits(h),
+	}
+}
+
+func defaultLimits(h host) Limits {
+	return Limits{
+		CPUMillis:    executor.DefaultCPUMillis,
+		MaxCPUMillis: int64(h.cpus) * 1000,
+		MemoryBytes:  executor.DefaultMemoryBytes,
+		Timeout:      time.Hour,
+		MaxTimeout:   24 * time.Hour,
+		Grace:        10 * time.Second,
+		Pids:         executor.DefaultPids,
+		OpenFiles:    executor.DefaultOpenFiles,
+		TmpBytes:     executor.DefaultTmpBytes,
+		HomeBytes:    executor.DefaultHomeBytes,
+		ShmBytes:     executor.DefaultShmBytes,
+		Output:       OutputLimits{TotalBytes: 2 << 30, FileBytes: executor.DefaultFileBytes, Files: 10_000, Depth: 32},
+		LogHead:      8 << 20,
+		LogTail:      8 << 20,
+	}
+}
+
+// resolver makes a Config of a document and collects what is wrong.
+type resolver struct {
+	cfg   *Config
+	doc   *document
+	host  host
+	file  *strictyaml.Document // nil if there is none
+	other []strictyaml.Error
+}
+
+// resolve lays the document over the defaults and checks the whole.
+func resolve(doc *document, h host, origins map[string]Origin, file *strictyaml.Document) (*Config, error) {
+	r := &resolver{cfg: defaults(h), doc: doc, host: h, file: file}
+	r.cfg.origins = origins
+	r.general()
+	r.capabilities()
+	r.images()
+	r.limits()
+	r.paths()
+	r.environment()
+	return r.result()
+}
+
+// errorf records what is wrong with the value at path, where it was set.
+func (r *resolver) errorf(path, format string, args ...any) {
+	origin := r.cfg.Origin(path)
+	if origin.Kind == "file" {
+		r.file.Errorf(path, format, args...)
+		return
+	}
+	r.other = append(r.other, strictyaml.Error{File: origin.Name, Path: path, Message: fmt.Sprintf(format, args...)})
+}
+
+func (r *resolver) result() (*Config, error) {
+	var list []strictyaml.Error
+	if r.file != nil {
+		var errs *strictyaml.Errors
+		if errors.As(r.file.Err(), &errs) {
+			list = errs.List
+		}
+	}
+	if list = append(list, r.other...); len(list) > 0 {
+		return nil, &strictyaml.Errors{List: list}
+	}
+	return r.cfg, nil
+}
+
+// set copies a value that the document has.
+func set[T any](to *T, from *T) {
+	if from != nil {
+		*to = *from
+	}
+}
+
+func (r *resolver) general() {
+	c, d := r.cfg, r.doc
+	set(&c.RunnerID, d.RunnerID)
+	set(&c.Server, d.Server)
+	set(&c.Executor, d.Executor)
+	set(&c.PythonExecutable, d.PythonExecutable)
+	set(&c.BasiliskEntrypoint, d.BasiliskEntrypoint)
+	set(&c.OutputOwner, d.OutputOwner)
+	set(&c.UIDs, d.UIDRange)
+	if d.Engines != nil {
+		c.Engines = d.Engines
+	}
+	if !validID.MatchString(c.RunnerID) {
+		r.errorf("runner_id", "%q is not an id: want 1 to 63 letters, digits, dots, dashes and underscores, a letter or digit first", c.RunnerID)
+	}
+	if c.Executor != "docker" {
+		r.errorf("executor", "%q is not an executor; want docker", c.Executor)
+	}
+	if len(c.Engines) == 0 {
+		r.errorf("engines", "is empty; a runner needs an engine, such as basilisk")
+	}
+	for _, name := range c.Engines {
+		if name != "basilisk" {
+			r.errorf("engines", "%q is not an engine; want basilisk", name)
+		}
+	}
+	if c.PythonExecutable == "" {
+		r.errorf("python_executable", "is empty; want the interpreter's path in the image, such as /usr/bin/python3")
+	}
+	if e := c.BasiliskEntrypoint; e != "" && !filepath.IsLocal(e) {
+		r.errorf("basilisk_entrypoint", "%q does not lie below working_directory; want a relative path without \"..\"", e)
+	}
+}
+
+func (r *resolver) capabilities() {
+	c := r.cfg
+	d := r.doc.Capabilities
+	if d == nil {
+		d = &capabilities{}
+	}
+	const path = "capabilities"
+	set(&c.MaxConcurrentJobs, d.MaxConcurrentJobs)
+	set(&c.MaxConcurrentJobs, r.doc.MaxConcurrentJobs)
+	set(&c.Capabilities.CPUCores, d.CPUCores)
+	set(&c.Capabilities.MemoryGB, d.MemoryGB)
+	set(&c.Capabilities.GPUAvailable, d.GPUAvailable)
+	c.Capabilities.SimulationTypes = slices.Clone(c.Engines)
+	if d.SupportedSimulationTypes != nil {
+		c.Capabilities.SimulationTypes = d.SupportedSimulationTypes
+	}
+	if a, b := d.MaxConcurrentJobs, r.doc.MaxConcurrentJobs; a != nil && b != nil && *a != *b && r.cfg.Origin("max_concurrent_jobs").Kind == r.cfg.Origin(path).Kind {
+		r.errorf("max_concurrent_jobs", "is %d here and %d in capabilities; leave one of them out", *b, *a)
+	}
+	if n := c.MaxConcurrentJobs; n < 1 || n > 1024 {
+		r.errorf("max_concurrent_jobs", "%d is not a number of slots; want 1 to 1024", n)
+	}
+	if n := c.UIDs.Last - c.UIDs.First + 1; n < c.MaxConcurrentJobs {
+		r.errorf("uid_range", "has %d user ids for %d slots; want at least one for each", n, c.MaxConcurrentJobs)
+	}
+	if c.Capabilities.CPUCores <= 0 || c.Capabilities.MemoryGB <= 0 {
+		r.errorf(path, "cpu_cores and memory_gb must be greater than 0")
+	}
+	if len(c.Capabilities.SimulationTypes) == 0 || slices.Contains(c.Capabilities.SimulationTypes, "") {
+		r.errorf(path, "supported_simulation_types must name at least one type, and none may be empty")
+	}
+}
+
+func (r *resolver) images() {
+	c := r.cfg
+	set(&c.Image, r.doc.Image)
+	set(&c.PullPolicy, r.doc.PullPolicy)
+	if c.Image == "" || strings.HasPrefix(c.Image, "-") {
+		r.errorf("image", "%q is not an image reference", c.Image)
+	}
+	if !slices.Contains([]string{PullNever, PullIfMissing, PullAlways}, c.PullPolicy) {
+		r.errorf("pull_policy", "%q is not a pull policy; want never, if-missing or always", c.PullPolicy)
+	}
+	c.AllowedImages = append([]string{c.Image}, slices.DeleteFunc(slices.Clone(r.doc.AllowedImages), func(s string) bool { return s == c.Image })...)
+	if slices.Contains(c.AllowedImages, "") {
+		r.errorf("allowed_images", "contains an empty reference")
+	}
+}
+
+// reserved are the variables of a job's environment that the runner sets itself.
+var reserved = []string{"HOME", "TMPDIR", "TETRYX_RUN_CONFIG", "TETRYX_TELEMETRY_URL", "TETRYX_TELEMETRY_TARGET", "TETRYX_OUTPUT_DIR"}
+
+func (r *resolver) environment() {
+	r.cfg.Environment = r.doc.Environment
+	for _, name := range slices.Sorted(maps.Keys(r.doc.Environment)) {
+		switch {
+		case name == "" || strings.ContainsAny(name, "=\x00"):
+			r.errorf("environment", "%q is not a variable's name", name)
+		case slices.Contains(reserved, name):
+			r.errorf("environment", "%s is set by the runner for each job and cannot be overridden", name)
+		case strings.ContainsRune(r.doc.Environment[name], 0):
+			r.errorf("environment", "the value of %s contains a NUL character", name)
+		}
+	}
+}

@@ -1,0 +1,170 @@
+// Package journal is what a runner keeps on disk so that its end loses nothing:
+// its installation id, the reason for which it is about to kill an attempt, and
+// the results that the platform has not acknowledged yet (the outbox).
+//
+// # Layout of the state directory
+//
+//	lock               flock of the one process that may use the directory
+//	installation_id    a random id, made once
+//	causes/ATTEMPT     why the runner kills an attempt, written before the kill
+//	outbox/ATTEMPT     a result, until it is acknowledged
+//	rejected/…         what could not be read; kept for a person, never sent
+//
+// A file appears whole or not at all: it is written under another name, synced,
+// renamed, and its directory is synced. When Put has returned, the result
+// survives a crash of the host.
+package journal
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrLocked says that another process uses the state directory.
+var ErrLocked = errors.New("the state directory is in use by another process")
+
+// Journal is an opened state directory. Its methods may be called concurrently,
+// for one attempt one at a time.
+type Journal struct {
+	dir          string
+	lock         *os.File
+	installation string
+}
+
+const (
+	outboxDir   = "outbox"
+	causesDir   = "causes"
+	rejectedDir = "rejected"
+	tmpPrefix   = ".tmp-"
+)
+
+// Open takes the state directory, which it makes if need be. It fails with an
+// error that wraps ErrLocked while another process has it.
+func Open(dir string) (*Journal, error) {
+	for _, sub := range []string{"", outboxDir, causesDir, rejectedDir} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
+			return nil, fmt.Errorf("state directory: %w", err)
+		}
+	}
+	lock, err := lockFile(filepath.Join(dir, "lock"))
+	if err != nil {
+		return nil, fmt.Errorf("state directory %s: %w", dir, err)
+	}
+	j := &Journal{dir: dir, lock: lock}
+	if err := j.prepare(); err != nil {
+		lock.Close()
+		return nil, err
+	}
+	return j, nil
+}
+
+func (j *Journal) prepare() error {
+	if err := j.sweep(); err != nil {
+		return err
+	}
+	path := filepath.Join(j.dir, "installation_id")
+	text, err := os.ReadFile(path)
+	if id := strings.TrimSpace(string(text)); err == nil && id != "" {
+		j.installation = id
+		return nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("installation id: %w", err)
+	}
+	j.installation = newID()
+	if err := writeFile(j.dir, "installation_id", []byte(j.installation+"\n")); err != nil {
+		return fmt.Errorf("installation id: %w", err)
+	}
+	return nil
+}
+
+// sweep removes what a crash left half written.
+func (j *Journal) sweep() error {
+	for _, sub := range []string{"", outboxDir, causesDir} {
+		entries, err := os.ReadDir(filepath.Join(j.dir, sub))
+		if err != nil {
+			return fmt.Errorf("state directory: %w", err)
+		}
+		for _, e := range entries {
+			if !strings.HasPrefix(e.Name(), tmpPrefix) {
+				continue
+			}
+			if err := os.Remove(filepath.Join(j.dir, sub, e.Name())); err != nil {
+				return fmt.Errorf("state directory: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// InstallationID identifies this state directory for all time.
+func (j *Journal) InstallationID() string { return j.installation }
+
+// Close gives the state directory free.
+func (j *Journal) Close() error { return j.lock.Close() }
+
+func newID() string {
+	var b [16]byte
+	rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+func lockFile(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, ErrLocked
+		}
+		return nil, err
+	}
+	return f, nil
+}
+
+var attemptName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$`)
+
+// ValidName reports whether an attempt's id can name its file here: letters,
+// digits, "_", "." and "-", no dot first, at most 200 characters.
+func ValidName(attemptID string) bool { return attemptName.MatchString(attemptID) }
+
+// writeFile makes dir/name with data, whole and synced.
+func writeFile(dir, name string, data []byte) (err error) {
+	f, err := os.CreateTemp(dir, tmpPrefix+"*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			os.Remove(f.Name())
+		}
+	}()
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), filepath.Join(dir, name)); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

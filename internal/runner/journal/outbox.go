@@ -1,0 +1,137 @@
+package journal
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protojson"
+
+	runnerv1 "github.com/tetryx/lynx-runner/proto/lynx/runner/v1"
+)
+
+// Put writes a result to the outbox, in place of an earlier one of the same
+// attempt. The session in it is not meant: the sender fills in its own. When Put
+// has returned, the result is on disk.
+func (j *Journal) Put(report *runnerv1.ReportResultRequest) error {
+	id := report.GetAttempt().GetAttemptId()
+	if !ValidName(id) {
+		return fmt.Errorf("outbox: attempt id %q cannot name a file", id)
+	}
+	data, err := protojson.MarshalOptions{Multiline: true, UseProtoNames: true}.Marshal(report)
+	if err != nil {
+		return fmt.Errorf("outbox: %w", err)
+	}
+	if err := writeFile(filepath.Join(j.dir, outboxDir), id, data); err != nil {
+		return fmt.Errorf("outbox: %w", err)
+	}
+	return nil
+}
+
+// Pending returns every result in the outbox, by attempt id. One that can't be
+// read is put aside in rejected/ and named in the second result.
+func (j *Journal) Pending() (reports []*runnerv1.ReportResultRequest, rejected []string, err error) {
+	dir := filepath.Join(j.dir, outboxDir)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, nil, fmt.Errorf("outbox: %w", err)
+	}
+	for _, e := range entries {
+		data, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			return nil, nil, fmt.Errorf("outbox: %w", err)
+		}
+		report := &runnerv1.ReportResultRequest{}
+		err = protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(data, report)
+		if err == nil && report.GetAttempt().GetAttemptId() == e.Name() {
+			reports = append(reports, report)
+			continue
+		}
+		if err := os.Rename(filepath.Join(dir, e.Name()), filepath.Join(j.dir, rejectedDir, e.Name())); err != nil {
+			return nil, nil, fmt.Errorf("outbox: %w", err)
+		}
+		rejected = append(rejected, e.Name())
+	}
+	return reports, rejected, nil
+}
+
+// Forget removes everything about an attempt: its result was acknowledged, or is
+// of no use to anybody. It is no error if there is nothing.
+func (j *Journal) Forget(attemptID string) error {
+	if !ValidName(attemptID) {
+		return nil
+	}
+	var errs []error
+	for _, sub := range []string{outboxDir, causesDir} {
+		if err := os.Remove(filepath.Join(j.dir, sub, attemptID)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Cause is why the runner kills an attempt.
+type Cause struct {
+	// Kind is the runner's word for it: "verdict", "timeout", …
+	Kind string `json:"kind"`
+	// Message is for people.
+	Message string `json:"message"`
+	// At is when the runner decided it; for a verdict, the sample's arrival.
+	At time.Time `json:"at"`
+}
+
+// RecordCause writes and syncs why an attempt is about to be killed.
+func (j *Journal) RecordCause(attemptID string, c Cause) error {
+	if !ValidName(attemptID) {
+		return fmt.Errorf("journal: attempt id %q cannot name a file", attemptID)
+	}
+	data, err := json.MarshalIndent(c, "", "  ")
+	if err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	if err := writeFile(filepath.Join(j.dir, causesDir), attemptID, append(data, '\n')); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	return nil
+}
+
+// CauseOf reads what RecordCause wrote; false if there is none.
+func (j *Journal) CauseOf(attemptID string) (Cause, bool, error) {
+	if !ValidName(attemptID) {
+		return Cause{}, false, nil
+	}
+	data, err := os.ReadFile(filepath.Join(j.dir, causesDir, attemptID))
+	if errors.Is(err, fs.ErrNotExist) {
+		return Cause{}, false, nil
+	}
+	if err != nil {
+		return Cause{}, false, fmt.Errorf("journal: %w", err)
+	}
+	var c Cause
+	if err := json.Unmarshal(data, &c); err != nil {
+		return Cause{}, false, fmt.Errorf("journal: cause of %s: %w", attemptID, err)
+	}
+	return c, true, nil
+}
+
+// ForgetCauses removes every recorded cause whose attempt has no result in the
+// outbox: they belong to attempts that ended with an earlier process.
+func (j *Journal) ForgetCauses() error {
+	entries, err := os.ReadDir(filepath.Join(j.dir, causesDir))
+	if err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	for _, e := range entries {
+		if _, err := os.Stat(filepath.Join(j.dir, outboxDir, e.Name())); err == nil {
+			continue
+		}
+		if err := os.Remove(filepath.Join(j.dir, causesDir, e.Name())); err != nil {
+			return fmt.Errorf("journal: %w", err)
+		}
+	}
+	return nil
+}
