@@ -101,6 +101,9 @@ type Job struct {
 	Retries, Requeues int
 	// Attempts is the number of the latest attempt; 0 before the first.
 	Attempts int
+	// Reported is the number of the latest attempt whose result was accepted; 0 if
+	// there is none.
+	Reported int
 	// Token is the latest attempt's. Whether it is still valid, State says too:
 	// see [Job.Current].
 	Token Token
@@ -197,6 +200,9 @@ type Runner struct {
 	// SeenAt is the last registration or heartbeat.
 	SeenAt time.Time
 }
+
+// takesJobs reports whether the runner is to be given new jobs.
+func (r *Runner) takesJobs() bool { return !r.Drain && !r.Draining }
 
 // Registration is what a runner says about itself.
 type Registration struct {

@@ -1,0 +1,211 @@
+package platform
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tetryx/lynx-runner/api"
+)
+
+// Register makes a runner known and gives it a session. The same installation
+// replaces its own earlier session at once; another installation takes a runner
+// id over only when the first has been silent for the offline time, else
+// ErrRunnerIDInUse. What an earlier session held and the runner no longer has is
+// found out by the first heartbeat. *InvalidError.
+func (s *Service) Register(ctx context.Context, reg Registration) (Session, error) {
+	if err := reg.check(); err != nil {
+		return Session{}, err
+	}
+	r := Runner{
+		ID: reg.RunnerID, InstallationID: reg.InstallationID, SessionID: s.opts.NewID(),
+		Version: reg.Version, Hostname: reg.Hostname, Executor: reg.Executor, Capabilities: reg.Capabilities,
+	}
+	err := s.update(ctx, func(u *unit) error {
+		old, err := u.Runner(reg.RunnerID)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		silent := u.now.Sub(old.SeenAt)
+		if err == nil && old.InstallationID != r.InstallationID && silent < s.opts.OfflineAfter {
+			return fmt.Errorf("%w: %q runs on host %q, heard of %v ago; choose another runner_id, or stop that runner and wait %v",
+				ErrRunnerIDInUse, r.ID, old.Hostname, silent.Round(time.Second), s.opts.OfflineAfter)
+		}
+		r.Drain, r.RegisteredAt, r.SeenAt = old.Drain, u.now, u.now
+		return u.PutRunner(r)
+	})
+	if err != nil {
+		return Session{}, err
+	}
+	s.waiters.wakeRunner(r.ID) // claims of the old session have to end
+	return Session{
+		ID: r.SessionID, HeartbeatInterval: s.opts.HeartbeatInterval,
+		OfflineAfter: s.opts.OfflineAfter, LeaseDuration: s.opts.LeaseDuration,
+	}, nil
+}
+
+func (reg *Registration) check() error {
+	switch c := &reg.Capabilities; {
+	case reg.RunnerID == "":
+		return invalid("runner_id", "must not be empty")
+	case reg.InstallationID == "":
+		return invalid("installation_id", "must not be empty")
+	case c.MaxConcurrentJobs < 1:
+		return invalid("capabilities.max_concurrent_jobs", "%d; must be at least 1", c.MaxConcurrentJobs)
+	case len(c.SupportedSimulationTypes) == 0:
+		return invalid("capabilities.supported_simulation_types", "is empty, so that no job would ever suit; name at least one, such as basilisk")
+	}
+	return nil
+}
+
+// Drain stops giving a runner new jobs; those that it has go on. It stays so over
+// restarts and new registrations until Resume. ErrNotFound.
+func (s *Service) Drain(ctx context.Context, runnerID string) (RunnerView, error) {
+	return s.setDrain(ctx, runnerID, true)
+}
+
+// Resume undoes Drain. ErrNotFound.
+func (s *Service) Resume(ctx context.Context, runnerID string) (RunnerView, error) {
+	return s.setDrain(ctx, runnerID, false)
+}
+
+func (s *Service) setDrain(ctx context.Context, runnerID string, drain bool) (RunnerView, error) {
+	var v RunnerView
+	err := s.update(ctx, func(u *unit) error {
+		r, err := u.Runner(runnerID)
+		if err != nil {
+			return fmt.Errorf("runner %s: %w", runnerID, err)
+		}
+		if r.Drain != drain {
+			r.Drain = drain
+			if err := u.PutRunner(r); err != nil {
+				return err
+			}
+		}
+		active, err := u.ActiveJobs(runnerID)
+		v = s.runnerView(r, len(active), u.now)
+		return err
+	})
+	if err != nil {
+		return RunnerView{}, err
+	}
+	s.waiters.wakeRunner(runnerID)
+	return v, nil
+}
+
+// Runner returns one runner. ErrNotFound.
+func (s *Service) Runner(ctx context.Context, id string) (RunnerView, error) {
+	var v RunnerView
+	err := s.store.View(ctx, func(tx ReadTx) error {
+		r, err := tx.Runner(id)
+		if err != nil {
+			return fmt.Errorf("runner %s: %w", id, err)
+		}
+		active, err := tx.ActiveJobs(id)
+		v = s.runnerView(r, len(active), s.now())
+		return err
+	})
+	return v, err
+}
+
+// Runners lists all runners by id.
+func (s *Service) Runners(ctx context.Context) ([]RunnerView, error) {
+	var views []RunnerView
+	err := s.store.View(ctx, func(tx ReadTx) error {
+		rs, err := tx.Runners()
+		if err != nil {
+			return err
+		}
+		active, err := tx.ActiveCounts()
+		for _, r := range rs {
+			views = append(views, s.runnerView(r, active[r.ID], s.now()))
+		}
+		return err
+	})
+	return views, err
+}
+
+// runnerView says what state a runner is in: Offline if it was silent for too
+// long, whatever else; then Maintenance, Busy, Idle.
+func (s *Service) runnerView(r Runner, active int, now time.Time) RunnerView {
+	v := RunnerView{Runner: r, ActiveJobs: active}
+	switch {
+	case now.Sub(r.SeenAt) >= s.opts.OfflineAfter:
+		v.State = api.RunnerOffline
+	case !r.takesJobs():
+		v.State = api.RunnerMaintenance
+	case active > 0:
+		v.State = api.RunnerBusy
+	default:
+		v.State = api.RunnerIdle
+	}
+	return v
+}
+
+// Tick takes the jobs of runners that have been silent for longer than the lease
+// away from them. A runner is not blamed for the time before the service was
+// made, in which it could not be heard.
+func (s *Service) Tick(ctx context.Context) error {
+	now := s.now()
+	cutoff := now.Add(-s.opts.LeaseDuration)
+	if s.began.After(cutoff) {
+		return nil
+	}
+	var silent []string
+	err := s.store.View(ctx, func(tx ReadTx) error {
+		var err error
+		silent, err = tx.SilentHolders(cutoff)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("look for silent runners: %w", err)
+	}
+	for _, id := range silent {
+		if err := s.loseRunner(ctx, id, cutoff); err != nil {
+			return fmt.Errorf("requeue the jobs of runner %s: %w", id, err)
+		}
+	}
+	return nil
+}
+
+// loseRunner requeues the jobs of a runner that is still silent. A job that it
+// claimed after the cutoff has a lease of its own until a later tick.
+func (s *Service) loseRunner(ctx context.Context, id string, cutoff time.Time) error {
+	return s.update(ctx, func(u *unit) error {
+		r, err := u.Runner(id)
+		if err != nil || !r.SeenAt.Before(cutoff) {
+			return err
+		}
+		jobs, err := u.ActiveJobs(id)
+		if err != nil {
+			return err
+		}
+		reason := fmt.Sprintf("runner %s was not heard of for %v", id, s.opts.LeaseDuration)
+		for _, j := range jobs {
+			if !j.ClaimedAt.Before(cutoff) {
+				continue
+			}
+			if err := s.loseJob(u, j.ID, reason); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Run calls Tick once a second until ctx ends.
+func (s *Service) Run(ctx context.Context) {
+	t := time.NewTicker(time.Second)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		if err := s.Tick(ctx); err != nil && ctx.Err() == nil {
+			s.opts.Log.Error("leases were not checked; trying again", "error", err)
+		}
+	}
+}

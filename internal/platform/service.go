@@ -1,0 +1,175 @@
+package platform
+
+import (
+	"context"
+	crand "crypto/rand"
+	"encoding/binary"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/tetryx/lynx-runner/api"
+	"github.com/tetryx/lynx-runner/internal/study"
+)
+
+// Options are what a Service needs besides its store; each has a default.
+type Options struct {
+	// Now is the clock; default time.Now.
+	Now func() time.Time
+	// NewID makes ids of batches, jobs and sessions; default UUIDs, version 7,
+	// which sort by time and so keep a store's indexes compact.
+	NewID func() string
+	// Seed draws the seed of a study that has none, at most study.MaxSeed; default
+	// crypto/rand.
+	Seed func() uint64
+	// HeartbeatInterval (10 s), OfflineAfter (30 s) and LeaseDuration (60 s) are
+	// told to the runners.
+	HeartbeatInterval, OfflineAfter, LeaseDuration time.Duration
+	// Log is where lost runners and the like are told; default slog.Default().
+	Log *slog.Logger
+}
+
+func (o *Options) fill() {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.NewID == nil {
+		o.NewID = func() string { return uuid.Must(uuid.NewV7()).String() }
+	}
+	if o.Seed == nil {
+		o.Seed = randomSeed
+	}
+	if o.HeartbeatInterval == 0 {
+		o.HeartbeatInterval = 10 * time.Second
+	}
+	if o.OfflineAfter == 0 {
+		o.OfflineAfter = 30 * time.Second
+	}
+	if o.LeaseDuration == 0 {
+		o.LeaseDuration = 60 * time.Second
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+}
+
+func randomSeed() uint64 {
+	var b [8]byte
+	_, _ = crand.Read(b[:]) // never fails, by its contract
+	return binary.LittleEndian.Uint64(b[:]) & study.MaxSeed
+}
+
+// Service is the platform: each method is one operation, safe for concurrent
+// use. Errors wrap those of this package where a caller may want to decide on
+// them; any other is a failure of the store, of which nothing was done.
+type Service struct {
+	store Store
+	opts  Options
+	// began is when this process began to listen: a runner can't be blamed for its
+	// silence before.
+	began    time.Time
+	waiters  waiters
+	watchers watchers
+}
+
+// New makes the service over a store that no other service uses at the same time.
+func New(store Store, opts Options) *Service {
+	opts.fill()
+	return &Service{store: store, opts: opts, began: opts.Now()}
+}
+
+// now is the clock in the precision of the store.
+func (s *Service) now() time.Time { return micro(s.opts.Now()) }
+
+// unit is one Update with what it leaves to do: batches to write back at its end,
+// waiters to wake once it is durable.
+type unit struct {
+	Tx
+
+	now     time.Time
+	batches map[string]tracked
+	wakes   []work
+}
+
+// tracked is a batch that may change, and its revision before.
+type tracked struct {
+	*Batch
+
+	revision uint64
+}
+
+// batch reads a batch; update writes it back if it changes.
+func (u *unit) batch(id string) (*Batch, error) {
+	if t, ok := u.batches[id]; ok {
+		return t.Batch, nil
+	}
+	b, err := u.Batch(id)
+	if err != nil {
+		return nil, err
+	}
+	u.track(&b)
+	return &b, nil
+}
+
+func (u *unit) track(b *Batch) { u.batches[b.ID] = tracked{b, b.Revision} }
+
+// job reads a job and its batch, both to be changed.
+func (u *unit) job(id string) (*Batch, *Job, error) {
+	j, err := u.Job(id)
+	if err != nil {
+		return nil, nil, err
+	}
+	b, err := u.batch(j.BatchID)
+	return b, &j, err
+}
+
+// save writes a job and its attempt back after an event that began in state from,
+// and notes what work came of it.
+func (u *unit) save(b *Batch, j *Job, a *Attempt, from api.JobState) error {
+	if err := u.UpdateJob(*j); err != nil {
+		return err
+	}
+	if a != nil {
+		if err := u.UpdateAttempt(*a); err != nil {
+			return err
+		}
+	}
+	freed := b.Spec.MaxParallel > 0 && from != api.JobPending && !j.Active() && b.Counts.Pending > 0
+	if freed || j.State == api.JobPending {
+		u.wakes = append(u.wakes, workOf(b, 1))
+	}
+	return nil
+}
+
+// update runs fn as one transaction and then tells those who wait.
+func (s *Service) update(ctx context.Context, fn func(*unit) error) error {
+	u := &unit{now: s.now(), batches: map[string]tracked{}}
+	err := s.store.Update(ctx, func(tx Tx) error {
+		u.Tx = tx
+		if err := fn(u); err != nil {
+			return err
+		}
+		for _, t := range u.batches {
+			if t.Revision == t.revision {
+				continue
+			}
+			if err := tx.UpdateBatch(*t.Batch); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for id, t := range u.batches {
+		if t.Revision != t.revision {
+			s.watchers.changed(id)
+		}
+	}
+	for _, w := range u.wakes {
+		s.waiters.wake(w)
+	}
+	return nil
+}
