@@ -2,9 +2,12 @@ package strictyaml
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
+	"slices"
 	"unicode"
 	"unicode/utf8"
 
@@ -21,6 +24,7 @@ func Parse(data []byte, file string) (*Document, error) {
 		doc.add(nil, "", fmt.Sprintf("the document has %d bytes; the limit is %d", len(data), MaxBytes))
 		return nil, doc.Err()
 	}
+	data = joinSurrogates(data)
 	problem := checkText(data)
 	var root *yaml.Node
 	if problem == nil {
@@ -56,6 +60,28 @@ func checkText(data []byte) *Error {
 		column++
 	}
 	return nil
+}
+
+// surrogates finds the JSON escape of a character beyond U+FFFF, which is two
+// escapes, and steps over every other one.
+var surrogates = regexp.MustCompile(`\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\.`)
+
+// joinSurrogates replaces surrogate pairs in JSON by the character itself: they are
+// the one thing in JSON that is not YAML.
+func joinSurrogates(data []byte) []byte {
+	if !bytes.Contains(bytes.ToLower(data), []byte(`\ud`)) || !json.Valid(data) {
+		return data
+	}
+	return surrogates.ReplaceAllFunc(data, func(escape []byte) []byte {
+		if len(escape) < len(`\ud83d\ude00`) {
+			return escape
+		}
+		var character string
+		if err := json.Unmarshal(slices.Concat([]byte{'"'}, escape, []byte{'"'}), &character); err != nil {
+			return escape
+		}
+		return []byte(character)
+	})
 }
 
 // load parses the text into a tree and makes sure that it is one document.

@@ -73,6 +73,12 @@ func (v Value) Errorf(format string, args ...any) {
 	v.doc.add(v.node, v.path, fmt.Sprintf(format, args...))
 }
 
+// FieldErrorf adds an error about a key of this mapping, which may be missing; like
+// Document.Errorf it is left out where there is one already.
+func (v Value) FieldErrorf(key, format string, args ...any) {
+	v.doc.Errorf(Join(v.path, key), format, args...)
+}
+
 // Describe shows the value in a message: quoted text, a number, "a list".
 func (v Value) Describe() string {
 	switch v.Kind() {

@@ -12,8 +12,8 @@ type Condition struct {
 	// Threshold is finite.
 	Threshold float64 `yaml:"threshold" json:"threshold" strict:"required"`
 	// Units is the threshold's unit, normalised as by NormalizeUnits; samples must
-	// carry the same.
-	Units string `yaml:"units" json:"units"`
+	// carry the same. The key is required; DecodeStrict reads it.
+	Units string `yaml:"-" json:"units"`
 }
 
 // Operator is a comparison.

@@ -78,8 +78,9 @@ const (
 // Dispersion is one uncertain parameter.
 type Dispersion struct {
 	Distribution Distribution `yaml:"distribution" json:"distribution" strict:"required"`
-	// Units is the parameter's unit; empty for a dimensionless one.
-	Units string `yaml:"units" json:"units"`
+	// Units is the parameter's unit, normalised as by NormalizeUnits. The key is
+	// required; DecodeStrict reads it.
+	Units string `yaml:"-" json:"units"`
 }
 
 // Compute is what the batch asks of the machines.
@@ -100,9 +101,9 @@ type Container struct {
 	Image string `yaml:"image" json:"image,omitempty"`
 	// The requests are Kubernetes quantities, as written; read them with
 	// CPUMillis, MemoryBytes and GPUs.
-	CPURequest    string `yaml:"cpu_request" json:"cpu_request,omitempty"`
-	MemoryRequest string `yaml:"memory_request" json:"memory_request,omitempty"`
-	GPURequest    string `yaml:"gpu_request" json:"gpu_request,omitempty"`
+	CPURequest    Quantity `yaml:"cpu_request" json:"cpu_request,omitempty"`
+	MemoryRequest Quantity `yaml:"memory_request" json:"memory_request,omitempty"`
+	GPURequest    Quantity `yaml:"gpu_request" json:"gpu_request,omitempty"`
 }
 
 // EarlyTermination are the rules that end a job while it runs.
