@@ -1,0 +1,116 @@
+package docker
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// counters are what a cgroup knew of its processes. A field is 0 where it could
+// not be read.
+type counters struct {
+	// peak is the largest memory use in bytes, oomKills the number of processes
+	// killed for want of memory, cpu the processor time of all processes, with
+	// the container's set-up.
+	peak, oomKills int64
+	cpu            time.Duration
+}
+
+// cgroupFiles are the files of one process's cgroup in the hierarchies where its
+// memory and CPU are accounted. They disappear with the container.
+type cgroupFiles struct {
+	peak, events string
+	cpu          string
+	parseCPU     func(string) time.Duration
+}
+
+// findCgroup finds a process's cgroup below proc and the cgroup file system,
+// /proc and /sys/fs/cgroup. Version 1 and 2 can be mounted side by side; what
+// counts is where the memory controller is.
+func findCgroup(proc, mount string, pid int) (cgroupFiles, error) {
+	b, err := os.ReadFile(filepath.Join(proc, strconv.Itoa(pid), "cgroup"))
+	if err != nil {
+		return cgroupFiles{}, err
+	}
+	paths := parseCgroups(string(b))
+	if path, ok := paths["memory"]; ok {
+		dir := filepath.Join(mount, "memory", path)
+		return cgroupFiles{
+			peak: filepath.Join(dir, "memory.max_usage_in_bytes"), events: filepath.Join(dir, "memory.oom_control"),
+			cpu: filepath.Join(mount, "cpuacct", paths["cpuacct"], "cpuacct.usage"), parseCPU: nanoseconds,
+		}, exists(dir)
+	}
+	path, ok := paths[""]
+	if !ok {
+		return cgroupFiles{}, fmt.Errorf("process %d is in no cgroup with a memory controller", pid)
+	}
+	dir := filepath.Join(mount, path)
+	return cgroupFiles{
+		peak: filepath.Join(dir, "memory.peak"), events: filepath.Join(dir, "memory.events"),
+		cpu: filepath.Join(dir, "cpu.stat"), parseCPU: usageUsec,
+	}, exists(dir)
+}
+
+func exists(dir string) error {
+	_, err := os.Stat(dir)
+	return err
+}
+
+// parseCgroups maps controllers to paths; "" is version 2 (cgroups(7)).
+func parseCgroups(text string) map[string]string {
+	paths := map[string]string{}
+	for line := range strings.Lines(text) {
+		fields := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3)
+		if len(fields) != 3 {
+			continue
+		}
+		for controller := range strings.SplitSeq(fields[1], ",") {
+			paths[controller] = fields[2]
+		}
+	}
+	return paths
+}
+
+// read reads the counters. The error says that the cgroup is gone.
+func (f cgroupFiles) read() (counters, error) {
+	if f.events == "" {
+		return counters{}, errors.New("no cgroup")
+	}
+	events, err := os.ReadFile(f.events)
+	if err != nil {
+		return counters{}, err
+	}
+	c := counters{oomKills: keyed(string(events), "oom_kill")}
+	// memory.peak is missing before Linux 5.19.
+	if b, err := os.ReadFile(f.peak); err == nil {
+		c.peak, _ = strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
+	}
+	if b, err := os.ReadFile(f.cpu); err == nil {
+		c.cpu = f.parseCPU(string(b))
+	}
+	return c, nil
+}
+
+// keyed finds "key value" in a flat-keyed file.
+func keyed(text, key string) int64 {
+	for line := range strings.Lines(text) {
+		if v, ok := strings.CutPrefix(line, key+" "); ok {
+			n, _ := strconv.ParseInt(strings.TrimSpace(v), 10, 64)
+			return n
+		}
+	}
+	return 0
+}
+
+func nanoseconds(text string) time.Duration {
+	n, _ := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
+	return time.Duration(n)
+}
+
+func usageUsec(text string) time.Duration {
+	return time.Duration(keyed(text, "usage_usec")) * time.Microsecond
+}

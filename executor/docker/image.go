@@ -1,0 +1,125 @@
+package docker
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/image"
+	"github.com/moby/moby/client"
+
+	"github.com/tetryx/lynx-runner/executor"
+)
+
+// Resolve implements executor.Executor. The id it returns is the image's, which
+// stays the same whatever a tag is moved to.
+func (e *Executor) Resolve(ctx context.Context, ref string) (string, error) {
+	if !allowedImage(e.cfg.AllowedImages, ref) {
+		return "", fmt.Errorf("%w: %q is not allowed on this runner, which allows %s; its owner can add it to the allowed images",
+			executor.ErrImage, ref, list(e.cfg.AllowedImages))
+	}
+	if e.cfg.PullPolicy == PullAlways {
+		if err := e.pull(ctx, ref); err != nil {
+			e.log.Warn("pull failed; using what is on the engine", "image", ref, "error", err)
+		}
+	}
+	found, err := e.engine.image(ctx, ref)
+	if errdefs.IsNotFound(err) && e.cfg.PullPolicy == PullIfMissing {
+		if err := e.pull(ctx, ref); err != nil {
+			return "", err
+		}
+		found, err = e.engine.image(ctx, ref)
+	}
+	if errdefs.IsNotFound(err) {
+		return "", fmt.Errorf("%w: %q is not on the engine, and the pull policy is %q: build it (`make image` builds lynx-basilisk), "+
+			"fetch it with `docker pull %s`, or set the pull policy to if-missing", executor.ErrImage, ref, e.cfg.PullPolicy, ref)
+	}
+	if err != nil {
+		return "", err
+	}
+	return found.ID, nil
+}
+
+// pull pulls an image; callers that want the same one share the pull. It goes on
+// when a caller stops waiting.
+func (e *Executor) pull(ctx context.Context, ref string) error {
+	done := e.pulls.DoChan(ref, func() (any, error) {
+		ctx, cancel := context.WithTimeout(e.live, e.cfg.PullTimeout)
+		defer cancel()
+		return nil, e.engine.pull(ctx, ref)
+	})
+	select {
+	case res := <-done:
+		return res.Err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// imageVolumes are the volumes that an image declares.
+func (e *Executor) imageVolumes(ctx context.Context, id string) ([]string, error) {
+	found, err := e.engine.image(ctx, id)
+	switch {
+	case errdefs.IsNotFound(err):
+		return nil, fmt.Errorf("%w: %s is not on the engine any more: build or pull it again", executor.ErrImage, id)
+	case err != nil:
+		return nil, err
+	case found.Config == nil:
+		return nil, nil
+	}
+	return sortedVolumes(found.Config.Volumes), nil
+}
+
+func (e *engine) image(ctx context.Context, ref string) (image.InspectResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, e.timeout)
+	defer cancel()
+	res, err := e.api.ImageInspect(ctx, ref)
+	if err != nil {
+		return image.InspectResponse{}, e.failed(ctx, "inspect image "+ref, err)
+	}
+	return res.InspectResponse, nil
+}
+
+func (e *engine) pull(ctx context.Context, ref string) error {
+	res, err := e.api.ImagePull(ctx, ref, client.ImagePullOptions{})
+	if err == nil {
+		err = res.Wait(ctx)
+		_ = res.Close()
+	}
+	if err != nil {
+		err = e.failed(ctx, "pull image "+ref, err)
+		return fmt.Errorf("%w: %w; check the name, the registry and the engine's credentials for it", executor.ErrImage, err)
+	}
+	return nil
+}
+
+// allowedImage matches a reference with patterns. Both mean ":latest" where they
+// have neither a tag nor a digest; a pattern that ends in '*' takes any tag.
+func allowedImage(patterns []string, ref string) bool {
+	for _, p := range patterns {
+		for _, candidate := range []string{p, tagged(p)} {
+			if ok, err := path.Match(candidate, tagged(ref)); ok && err == nil {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// tagged adds the tag that a reference without one means.
+func tagged(ref string) string {
+	last := ref[strings.LastIndexByte(ref, '/')+1:]
+	if ref == "" || strings.ContainsAny(last, ":@") {
+		return ref
+	}
+	return ref + ":latest"
+}
+
+func list(patterns []string) string {
+	if len(patterns) == 0 {
+		return "no image at all"
+	}
+	return strings.Join(patterns, ", ")
+}

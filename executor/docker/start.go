@@ -1,0 +1,294 @@
+package docker
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
+
+	"github.com/tetryx/lynx-runner/executor"
+	"github.com/tetryx/lynx-runner/internal/shim/control"
+)
+
+// startedWithin is how long Start waits for the shim's word that the job runs,
+// after the engine has said that the container does. It takes milliseconds; where
+// it is exceeded Start returns all the same, and Wait will tell.
+const startedWithin = 5 * time.Second
+
+// pending is a handle that somebody is making, or has made.
+type pending struct {
+	ready  chan struct{}
+	handle *handle
+	err    error
+}
+
+// Start implements executor.Executor.
+func (e *Executor) Start(ctx context.Context, spec executor.Spec) (executor.Handle, error) {
+	if err := e.validate(spec); err != nil {
+		return nil, err
+	}
+	return e.once(ctx, spec.AttemptID, func() (*handle, error) { return e.launch(ctx, spec) })
+}
+
+// once makes an attempt's handle, or returns the one that was or is being made.
+func (e *Executor) once(ctx context.Context, attempt string, newOne func() (*handle, error)) (executor.Handle, error) {
+	for {
+		e.mu.Lock()
+		p, found := e.handles[attempt]
+		if !found {
+			p = &pending{ready: make(chan struct{})}
+			e.handles[attempt] = p
+		}
+		e.mu.Unlock()
+		if !found {
+			if p.handle, p.err = newOne(); p.err != nil {
+				e.mu.Lock()
+				delete(e.handles, attempt)
+				e.mu.Unlock()
+			}
+			close(p.ready)
+			if p.err != nil {
+				return nil, p.err
+			}
+			return p.handle, nil
+		}
+		select {
+		case <-p.ready:
+			if p.err == nil {
+				return p.handle, nil
+			}
+			// The other one failed; this call has a try of its own.
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// forget drops a handle that was removed.
+func (e *Executor) forget(attempt string, h *handle) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if p := e.handles[attempt]; p != nil && p.handle == h {
+		delete(e.handles, attempt)
+	}
+}
+
+// launch creates and starts a container, or takes up the one that is there.
+func (e *Executor) launch(ctx context.Context, spec executor.Spec) (*handle, error) {
+	select {
+	case e.starts <- struct{}{}:
+		defer func() { <-e.starts }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	body, err := e.body(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	name := containerName(spec.AttemptID)
+	// What is in the way may only have been created, or be on its way out.
+	for range 3 {
+		id, warnings, err := e.engine.create(ctx, name, body)
+		if errdefs.IsConflict(err) {
+			h, err := e.takeUp(ctx, spec, name)
+			if h != nil || err != nil {
+				return h, err
+			}
+			continue
+		}
+		if err != nil {
+			return nil, e.createFailed(name, spec, err)
+		}
+		for _, w := range warnings {
+			e.log.Warn("engine warns", "attempt", spec.AttemptID, "warning", w)
+		}
+		return e.run(ctx, spec, id)
+	}
+	return nil, fmt.Errorf("container %s: the name stays in use although the container is removed again and again", name)
+}
+
+// body collects what the create request needs to know.
+func (e *Executor) body(ctx context.Context, spec executor.Spec) (createBody, error) {
+	volumes, err := e.imageVolumes(ctx, spec.Image)
+	if err != nil {
+		return createBody{}, err
+	}
+	mountpoints, err := hostMountpoints()
+	if err != nil {
+		return createBody{}, fmt.Errorf("read the host's mount points: %w", err)
+	}
+	return e.translate(spec, volumes, mountpoints)
+}
+
+// createFailed tells the job's fault from the engine's. A create that timed out
+// may have happened all the same.
+func (e *Executor) createFailed(name string, spec executor.Spec, err error) error {
+	switch {
+	case errdefs.IsNotFound(err):
+		return fmt.Errorf("%w: %s is not on the engine any more: %w", executor.ErrImage, spec.Image, err)
+	case errdefs.IsInvalidArgument(err):
+		return fmt.Errorf("%w: %w", executor.ErrInvalidSpec, err)
+	}
+	e.discardUnstarted(name)
+	return err
+}
+
+// discardUnstarted removes what a create that was not answered may have made.
+// What ever ran stays: it is for a later Start or Recover to find.
+func (e *Executor) discardUnstarted(name string) {
+	ctx := context.WithoutCancel(e.live)
+	c, err := e.engine.inspect(ctx, name)
+	if err == nil && c.State.Status == container.StateCreated && c.Config.Labels[labelRunner] == e.cfg.RunnerID {
+		e.discard(c.ID)
+	}
+}
+
+// takeUp makes a handle of a container that has the attempt's name. nil without
+// an error means that it was removed, because it never ran, or is gone: the name
+// is free again.
+func (e *Executor) takeUp(ctx context.Context, spec executor.Spec, name string) (*handle, error) {
+	c, err := e.engine.inspect(ctx, name)
+	switch {
+	case errdefs.IsNotFound(err):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case c.Config.Labels[labelRunner] != e.cfg.RunnerID || c.Config.Labels[labelAttempt] != spec.AttemptID:
+		return nil, fmt.Errorf("container %s exists and is not this runner's: its label %s is %q; remove or rename it",
+			name, labelRunner, c.Config.Labels[labelRunner])
+	case c.State.Status == container.StateCreated:
+		// It never ran: nothing is lost, and this Start may have other paths.
+		return nil, e.engine.remove(ctx, c.ID)
+	case c.State.Status == container.StateRemoving:
+		return nil, sleep(ctx, firstRetry)
+	}
+	return e.attach(ctx, c)
+}
+
+// run starts a created container. Whatever fails, the container is removed.
+func (e *Executor) run(ctx context.Context, spec executor.Spec, id string) (_ *handle, err error) {
+	h := e.newHandle(id, spec.AttemptID, spec.RuntimeDir)
+	h.limit = *spec.Sandbox.Resources.Memory.Limit
+	h.killAfter = time.Duration(shimConfig(spec).KillAfterMillis) * time.Millisecond
+	follow, cancel := context.WithCancel(e.live)
+	defer func() {
+		if err != nil {
+			cancel()
+			h.release()
+			e.discard(id)
+			removeOwnFiles(spec.RuntimeDir)
+		}
+	}()
+	if err := writeShimConfig(spec); err != nil {
+		return nil, err
+	}
+	if h.control, err = control.Listen(filepath.Join(spec.RuntimeDir, controlSocket), e.log); err != nil {
+		return nil, err
+	}
+	waiting, err := e.engine.wait(follow, id, container.WaitConditionNextExit)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.engine.start(ctx, id); err != nil {
+		return nil, err
+	}
+	h.started = time.Now()
+	c, err := e.engine.inspect(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	h.hold(ctx, c)
+	e.wg.Go(func() {
+		defer cancel()
+		h.follow(follow, waiting)
+	})
+	return h, h.untilStarted(ctx)
+}
+
+// untilStarted waits for the shim's word that the job's main process runs, or
+// that it never will. Only the caller's impatience is an error.
+func (h *handle) untilStarted(ctx context.Context) error {
+	t := time.NewTimer(startedWithin)
+	defer t.Stop()
+	select {
+	case <-h.control.Started():
+	case <-h.control.Exited():
+	case <-h.gone:
+	case <-h.done:
+	case <-t.C:
+		h.exec.log.Warn("the shim has not said that the job runs", "attempt", h.attempt, "after", startedWithin)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
+
+func (e *Executor) newHandle(id, attempt, runtimeDir string) *handle {
+	return &handle{
+		exec: e, id: id, attempt: attempt, runtimeDir: runtimeDir,
+		gone: make(chan struct{}), done: make(chan struct{}),
+	}
+}
+
+// hold gets a hold on a running container's init, and lets that init in at the
+// control socket. A runner without the right, or on another machine than the
+// engine's containers, goes on without.
+func (h *handle) hold(ctx context.Context, c container.InspectResponse) {
+	pid := c.State.Pid
+	if h.control != nil {
+		h.control.Expect(pid)
+	}
+	if pid == 0 { // it has ended already
+		return
+	}
+	init, err := openInit(pid, func() error { return h.stillInit(ctx, pid) })
+	if err != nil {
+		h.exec.log.Debug("the container's init can't be opened; the engine's word decides", "attempt", h.attempt, "error", err)
+		return
+	}
+	h.init = init
+	if h.cgroup, err = findCgroup("/proc", "/sys/fs/cgroup", pid); err != nil {
+		h.exec.log.Debug("the container's cgroup can't be read", "attempt", h.attempt, "error", err)
+	}
+}
+
+// stillInit says whether a pid is this container's init: by the name of its
+// cgroup, or, where that does not show it, by the engine.
+func (h *handle) stillInit(ctx context.Context, pid int) error {
+	if inCgroupOf(pid, h.id) {
+		return nil
+	}
+	c, err := h.exec.engine.inspect(ctx, h.id)
+	switch {
+	case err != nil:
+		return err
+	case !c.State.Running || c.State.Pid != pid:
+		return fmt.Errorf("pid %d: %w", pid, errNotInit)
+	}
+	return nil
+}
+
+// discard removes a container that must not stay, without the caller's context,
+// which may be what ended.
+func (e *Executor) discard(idOrName string) {
+	if err := e.engine.remove(context.WithoutCancel(e.live), idOrName); err != nil {
+		e.log.Warn("container left behind; it is found again at the next start", "container", short(idOrName), "error", err)
+	}
+}
+
+func writeShimConfig(spec executor.Spec) error {
+	b, err := json.Marshal(shimConfig(spec))
+	if err != nil {
+		return fmt.Errorf("shim configuration: %w", err)
+	}
+	path := filepath.Join(spec.RuntimeDir, shimConfigFile)
+	if err := os.WriteFile(path, b, 0o644); err != nil {
+		return fmt.Errorf("shim configuration: %w", err)
+	}
+	return os.Chmod(path, 0o644) // whatever the umask
+}
