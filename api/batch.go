@@ -43,20 +43,26 @@ type Submission struct {
 
 // Batch is one submitted study. Times that have not come yet are nil.
 type Batch struct {
-	BatchID        string     `json:"batch_id" doc:"A UUID."`
-	Name           string     `json:"name" doc:"The study's name."`
-	Status         BatchState `json:"status" enum:"Pending,Running,Completed,Failed,Cancelled"`
-	TotalJobs      int        `json:"total_jobs"`
-	CompletedJobs  int        `json:"completed_jobs" doc:"Jobs in state Completed."`
-	FailedJobs     int        `json:"failed_jobs" doc:"Jobs in state Failed or Timeout."`
-	CancelledJobs  int        `json:"cancelled_jobs" doc:"Jobs in state Cancelled."`
-	Seed           uint64     `json:"seed" doc:"The seed of the sampling design, below 2^53."`
-	SamplingMethod string     `json:"sampling_method"`
+	BatchID       string     `json:"batch_id" doc:"A UUID."`
+	Name          string     `json:"name" doc:"The study's name."`
+	Status        BatchState `json:"status" enum:"Pending,Running,Completed,Failed,Cancelled"`
+	TotalJobs     int        `json:"total_jobs"`
+	CompletedJobs int        `json:"completed_jobs" doc:"Jobs in state Completed."`
+	FailedJobs    int        `json:"failed_jobs" doc:"Jobs in state Failed or Timeout."`
+	CancelledJobs int        `json:"cancelled_jobs" doc:"Jobs in state Cancelled."`
+	// MaxFailed is how many jobs may fail in a batch that is still Completed.
+	MaxFailed int `json:"max_failed" doc:"How many jobs may fail in a batch that is still Completed."`
+	// CancelRequested says that a user cancelled the batch; jobs that run may take
+	// a moment to end.
+	CancelRequested bool   `json:"cancel_requested"`
+	Seed            uint64 `json:"seed" doc:"The seed of the sampling design, below 2^53."`
+	SamplingMethod  string `json:"sampling_method"`
 	// SimulationName, SimulationVersion and SimulationType are the study's.
 	SimulationName    string     `json:"simulation_name"`
 	SimulationVersion string     `json:"simulation_version"`
 	SimulationType    string     `json:"simulation_type"`
 	CreatedAt         time.Time  `json:"created_at"`
+	StartedAt         *time.Time `json:"started_at" doc:"When the first job was claimed."`
 	CompletedAt       *time.Time `json:"completed_at"`
 	Warnings          []string   `json:"warnings" nullable:"false" doc:"What the submission was warned about."`
 }

@@ -67,10 +67,14 @@ func (c *Client) Batch(ctx context.Context, batchID string) (*BatchStatus, error
 }
 
 // WaitBatch is Batch, answered as soon as the batch's revision is above revision
-// or it is terminal, and after wait (whole seconds, at most 60) in any case.
+// or it is terminal, and after wait in any case: whole seconds, at most 60; below
+// one second it does not wait.
 func (c *Client) WaitBatch(ctx context.Context, batchID string, revision uint64, wait time.Duration) (*BatchStatus, error) {
+	if wait < time.Second {
+		return c.Batch(ctx, batchID)
+	}
 	q := url.Values{}
-	q.Set("wait", strconv.Itoa(int(wait/time.Second)))
+	q.Set("wait", strconv.Itoa(int(min(wait, time.Minute)/time.Second)))
 	q.Set("revision", strconv.FormatUint(revision, 10))
 	return get[BatchStatus](ctx, c, q, "batches", batchID)
 }

@@ -103,8 +103,7 @@ func parseBase(base string) (u *url.URL, socket string, err error) {
 // Close drops idle connections. Calls under way go on.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// call sends one request and decodes the answer into out, which may be nil. path
-// elements are escaped.
+// call sends one request without a body and decodes the answer into out.
 func (c *Client) call(ctx context.Context, method string, path []string, query url.Values, out any) error {
 	return c.send(ctx, method, path, query, "", nil, out)
 }
@@ -112,7 +111,11 @@ func (c *Client) call(ctx context.Context, method string, path []string, query u
 func (c *Client) send(ctx context.Context, method string, path []string, query url.Values,
 	contentType string, body []byte, out any,
 ) error {
-	u := c.base.JoinPath(escape(path)...)
+	escaped, err := escape(path)
+	if err != nil {
+		return err
+	}
+	u := c.base.JoinPath(escaped...)
 	u.RawQuery = query.Encode()
 	req, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body))
 	if err != nil {
@@ -133,14 +136,16 @@ func (c *Client) send(ctx context.Context, method string, path []string, query u
 	return decode(ctx, res, out)
 }
 
-// escape makes one path element of each string, whatever it holds; "." and ".."
-// have no other spelling in a URL and are no ids.
-func escape(path []string) []string {
+// escape makes one path element of each string. Three can't be written as one.
+func escape(path []string) ([]string, error) {
 	out := make([]string, len(path))
 	for i, p := range path {
+		if p == "" || p == "." || p == ".." {
+			return nil, fmt.Errorf("%q is not an id", p)
+		}
 		out[i] = url.PathEscape(p)
 	}
-	return out
+	return out, nil
 }
 
 // unreachable tells a caller that gave up from a platform that does not answer.
@@ -161,9 +166,6 @@ func decode(ctx context.Context, res *http.Response, out any) error {
 	}
 	if res.StatusCode < 200 || res.StatusCode > 299 {
 		return problemOf(res, data)
-	}
-	if out == nil {
-		return nil
 	}
 	if err := json.Unmarshal(data, out); err != nil {
 		return fmt.Errorf("%s %s: the answer is not the JSON that was expected (is this a Lynx platform?): %w",

@@ -1,0 +1,19 @@
+package rest
+
+import "github.com/danielgtaylor/huma/v2"
+
+// document completes the OpenAPI document with what huma can't know, and takes
+// out its own form of errors, which no answer has.
+func document(spec *huma.OpenAPI) {
+	spec.Info.Description = "Monte Carlo studies of simulations: submit a study, follow its batch, read its results. " +
+		"Errors are problems after RFC 9457; lists are paged by cursor."
+	spec.Tags = []*huma.Tag{
+		{Name: "batches", Description: "A batch is one submitted study."},
+		{Name: "jobs", Description: "A job is one run of a batch."},
+		{Name: "runners", Description: "Runners execute jobs."},
+		{Name: "platform", Description: "The platform itself."},
+	}
+	schemas := spec.Components.Schemas.Map()
+	delete(schemas, "ErrorModel")
+	delete(schemas, "ErrorDetail")
+}
