@@ -94,7 +94,7 @@ func parseBase(base string) (u *url.URL, socket string, err error) {
 	case u.Scheme != "http" && u.Scheme != "https":
 		return nil, "", fmt.Errorf("server %q: scheme %q; it must be http, https or unix", base, u.Scheme)
 	case u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil:
-		return nil, "", fmt.Errorf("server %q: must be a scheme, a host and maybe a port, as http://127.0.0.1:8080", base)
+		return nil, "", fmt.Errorf("server %q: must be a scheme, a host and maybe a port, as http://127.0.0.1:8080", u.Redacted())
 	}
 	u.Path = strings.TrimSuffix(u.Path, "/")
 	return u, "", nil
@@ -150,8 +150,12 @@ func escape(path []string) ([]string, error) {
 
 // unreachable tells a caller that gave up from a platform that does not answer.
 func unreachable(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+	switch cause := context.Cause(ctx); {
+	case ctx.Err() == nil:
+	case cause == ctx.Err(): //nolint:errorlint // whether it is the same, not whether it wraps it
+		return fmt.Errorf("gave up on the platform's answer: %w", cause)
+	default:
+		return fmt.Errorf("gave up on the platform's answer: %w: %w", ctx.Err(), cause)
 	}
 	return fmt.Errorf("%w: %w", ErrUnreachable, err)
 }
