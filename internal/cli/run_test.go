@@ -1,0 +1,299 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tetryx/lynx-runner/api"
+)
+
+const tutorial = `
+simulation: {name: Orbit, version: 1.0.0}
+monte_carlo: {runs: 2, sampling_method: latin_hypercube, seed: 42}
+dispersions:
+  eccentricity: {distribution: {type: uniform, min: 0.1, max: 0.2}, units: none}
+early_termination:
+  enabled: true
+  conditions:
+    - {name: impact, variable: orbit.radius_km, operator: lt, threshold: 6371, units: km}
+`
+
+// fakePlatform is a scripted platform: every question about the batch is
+// answered with the next status of the script, the last one for ever.
+type fakePlatform struct {
+	t      *testing.T
+	server *httptest.Server
+
+	mu        sync.Mutex
+	script    []api.BatchStatus
+	asked     int
+	cancelled bool
+	submitted []byte
+	// onAsk is called with the number of each question, before its answer.
+	onAsk  func(int)
+	jobs   []api.Job
+	rows   []api.RunRow
+	stops  int
+	failed chan struct{}
+}
+
+func newFakePlatform(t *testing.T, script ...api.BatchStatus) *fakePlatform {
+	f := &fakePlatform{t: t, script: script, failed: make(chan struct{})}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /jobs", func(w http.ResponseWriter, r *http.Request) {
+		var body bytes.Buffer
+		_, _ = body.ReadFrom(r.Body)
+		f.submitted = body.Bytes()
+		reply(w, http.StatusCreated, api.Submission{BatchID: "b1", TotalJobs: 2, Seed: 42, Warnings: []string{"a field has no effect"}})
+	})
+	mux.HandleFunc("GET /batches/b1", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, f.next()) })
+	mux.HandleFunc("POST /batches/b1/cancel", func(w http.ResponseWriter, _ *http.Request) {
+		f.mu.Lock()
+		f.cancelled = true
+		f.mu.Unlock()
+		reply(w, http.StatusOK, f.script[0])
+	})
+	mux.HandleFunc("GET /batches/b1/results", func(w http.ResponseWriter, _ *http.Request) {
+		reply(w, http.StatusOK, api.BatchResults{BatchID: "b1", Units: map[string]string{}, Items: f.rows})
+	})
+	mux.HandleFunc("GET /jobs", func(w http.ResponseWriter, r *http.Request) {
+		page := api.Page[api.Job]{}
+		for _, j := range f.jobs {
+			if string(j.Status) == r.URL.Query().Get("status") {
+				page.Items = append(page.Items, j)
+			}
+		}
+		reply(w, http.StatusOK, page)
+	})
+	f.server = httptest.NewServer(mux)
+	t.Cleanup(f.server.Close)
+	return f
+}
+
+func (f *fakePlatform) next() api.BatchStatus {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.onAsk != nil {
+		f.onAsk(f.asked)
+	}
+	status := f.script[min(f.asked, len(f.script)-1)]
+	f.asked++
+	if f.cancelled {
+		return statusOf(api.BatchCancelled, 0, 0, 2)
+	}
+	return status
+}
+
+func reply(w http.ResponseWriter, code int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(body)
+}
+
+func (f *fakePlatform) Client() *api.Client {
+	c, err := api.NewClient(f.server.URL)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(c.Close)
+	return c
+}
+func (f *fakePlatform) Failed() <-chan struct{} { return f.failed }
+func (f *fakePlatform) Stop() error             { f.stops++; return nil }
+
+func statusOf(state api.BatchState, completed, failed, cancelled int) api.BatchStatus {
+	return api.BatchStatus{
+		Batch: api.Batch{
+			BatchID: "b1", Name: "Orbit", Status: state, TotalJobs: 2,
+			CompletedJobs: completed, FailedJobs: failed, CancelledJobs: cancelled,
+		},
+		JobsByStatus: map[api.JobState]int{api.JobRunning: 2 - completed - failed - cancelled},
+	}
+}
+
+func row(index int, state api.JobState, outcome api.Outcome, message string) api.RunRow {
+	last := 6980.5
+	return api.RunRow{
+		RunIndex: index, Status: state, Outcome: &outcome, ErrorMessage: &message,
+		Parameters:    map[string]float64{"eccentricity": 0.125},
+		Usage:         api.Usage{WallSeconds: 1.25},
+		TelemetryData: map[string]api.VariableSummary{"orbit.radius_km": {Unit: "km", Last: &last}},
+		Metrics:       map[string]float64{"final_radius_km": 6980.25},
+	}
+}
+
+// lynxctl runs the program with a scripted platform and returns what it printed
+// and its exit status.
+func lynxctl(t *testing.T, f *fakePlatform, interrupt context.Context, args ...string) (stdout, stderr string, status int) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	root := Root(&Program{
+		Stdout: &out, Stderr: &errs, Interrupt: interrupt, Now: time.Now, Version: "test",
+		Start: func(context.Context, LocalOptions) (Local, error) {
+			if f == nil {
+				return nil, errors.New("no engine answers")
+			}
+			return f, nil
+		},
+	})
+	root.SetArgs(args)
+	err := root.ExecuteContext(t.Context())
+	if message := Message(err); message != "" {
+		fmt.Fprintln(&errs, message)
+	}
+	return out.String(), errs.String(), ExitStatus(err)
+}
+
+func studyFile(t *testing.T, text string) (study, output string) {
+	t.Helper()
+	dir := t.TempDir()
+	study = filepath.Join(dir, "study.yaml")
+	if err := os.WriteFile(study, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	output = filepath.Join(dir, "out")
+	if err := os.Mkdir(output, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return study, output
+}
+
+func TestRunOfAStudyThatPasses(t *testing.T) {
+	f := newFakePlatform(t, statusOf(api.BatchRunning, 0, 0, 0), statusOf(api.BatchRunning, 1, 0, 0), statusOf(api.BatchCompleted, 2, 0, 0))
+	f.rows = []api.RunRow{row(0, api.JobCompleted, api.OutcomeCompleted, ""), row(1, api.JobCompleted, api.OutcomeCompleted, "")}
+	study, output := studyFile(t, tutorial)
+	stdout, stderr, status := lynxctl(t, f, t.Context(), "run", study, "--output", output, "--runs", "2")
+	if status != ExitOK {
+		t.Errorf("exit status %d; stderr:\n%s", status, stderr)
+	}
+	for _, want := range []string{"eccentricity", "completed", "1.25", "6980.5", "2 runs in", "2 completed", filepath.Join(output, "b1")} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("stdout has no %q:\n%s", want, stdout)
+		}
+	}
+	for _, want := range []string{"2 of 2 runs done", "a field has no effect", "seed 42"} {
+		if !strings.Contains(stderr, want) {
+			t.Errorf("stderr has no %q:\n%s", want, stderr)
+		}
+	}
+	if target, err := os.Readlink(filepath.Join(output, "latest")); err != nil || target != "b1" {
+		t.Errorf("latest → %q, %v", target, err)
+	}
+	if !strings.Contains(string(f.submitted), `"runs_override":2`) {
+		t.Errorf("submitted %s", f.submitted)
+	}
+	if f.stops != 1 {
+		t.Errorf("platform and runner were stopped %d times", f.stops)
+	}
+}
+
+func TestRunOfAStudyThatFails(t *testing.T) {
+	f := newFakePlatform(t, statusOf(api.BatchRunning, 1, 1, 0), statusOf(api.BatchFailed, 1, 1, 0))
+	message := "the program ended with status 3"
+	outcome := api.OutcomeNonzeroExit
+	f.jobs = []api.Job{{JobID: "j1", Status: api.JobFailed, Outcome: &outcome, ErrorMessage: &message, RunConfig: api.RunConfig{RunID: "1"}}}
+	f.rows = []api.RunRow{row(0, api.JobCompleted, api.OutcomeCompleted, ""), row(1, api.JobFailed, outcome, message)}
+	study, output := studyFile(t, tutorial)
+	stdout, stderr, status := lynxctl(t, f, t.Context(), "run", study, "--output", output, "--metrics", "final_radius_km")
+	if status != ExitFailed {
+		t.Errorf("exit status %d", status)
+	}
+	if want := "run 1: nonzero_exit: " + message; strings.Count(stderr, want) != 1 || !strings.Contains(stdout, want) {
+		t.Errorf("%q must be told once while it runs and again at the end; stderr:\n%s\nstdout:\n%s", want, stderr, stdout)
+	}
+	if !strings.Contains(stdout, "6980.25") {
+		t.Errorf("the chosen metric is missing:\n%s", stdout)
+	}
+	if !strings.Contains(stderr, "the study failed") {
+		t.Errorf("stderr:\n%s", stderr)
+	}
+}
+
+func TestRunPrintsJSON(t *testing.T) {
+	f := newFakePlatform(t, statusOf(api.BatchCompleted, 2, 0, 0))
+	f.rows = []api.RunRow{row(0, api.JobCompleted, api.OutcomeCompleted, ""), row(1, api.JobCompleted, api.OutcomeCompleted, "")}
+	study, output := studyFile(t, tutorial)
+	stdout, _, status := lynxctl(t, f, t.Context(), "run", study, "--output", output, "--json")
+	var got struct {
+		Batch api.Batch    `json:"batch"`
+		Runs  []api.RunRow `json:"runs"`
+	}
+	if err := json.Unmarshal([]byte(stdout), &got); err != nil || status != ExitOK {
+		t.Fatalf("status %d, %v:\n%s", status, err, stdout)
+	}
+	if got.Batch.BatchID != "b1" || len(got.Runs) != 2 || got.Runs[1].RunIndex != 1 {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// TestRunInterrupted: Ctrl-C cancels the batch, waits for its end, prints what
+// there is and ends with 130.
+func TestRunInterrupted(t *testing.T) {
+	interrupt, press := context.WithCancel(t.Context())
+	f := newFakePlatform(t, statusOf(api.BatchRunning, 0, 0, 0))
+	f.onAsk = func(n int) {
+		if n == 1 {
+			press()
+		}
+	}
+	f.rows = []api.RunRow{row(0, api.JobCancelled, api.OutcomeCancelled, "cancelled"), row(1, api.JobCancelled, api.OutcomeCancelled, "cancelled")}
+	study, output := studyFile(t, tutorial)
+	stdout, stderr, status := lynxctl(t, f, interrupt, "run", study, "--output", output)
+	if status != ExitInterrupted || !f.cancelled || f.stops != 1 {
+		t.Errorf("status %d, cancelled %v, stopped %d times", status, f.cancelled, f.stops)
+	}
+	if !strings.Contains(stdout, "2 cancelled") || !strings.Contains(stderr, "interrupted") {
+		t.Errorf("stdout:\n%s\nstderr:\n%s", stdout, stderr)
+	}
+}
+
+// TestRunWhosePlatformDies must end, although the batch never does.
+func TestRunWhosePlatformDies(t *testing.T) {
+	f := newFakePlatform(t, statusOf(api.BatchRunning, 0, 0, 0))
+	f.onAsk = func(n int) {
+		if n == 1 {
+			close(f.failed)
+		}
+	}
+	study, output := studyFile(t, tutorial)
+	_, stderr, status := lynxctl(t, f, t.Context(), "run", study, "--output", output)
+	if status != ExitUnreachable || !strings.Contains(stderr, "ended before the study did") {
+		t.Errorf("status %d:\n%s", status, stderr)
+	}
+}
+
+func TestRunUsageErrors(t *testing.T) {
+	study, output := studyFile(t, tutorial)
+	for name, c := range map[string]struct {
+		args   []string
+		status int
+		says   string
+	}{
+		"no study":         {[]string{"run"}, ExitUsage, "accepts 1 arg"},
+		"no such file":     {[]string{"run", study + "x"}, ExitUsage, "no such file"},
+		"negative runs":    {[]string{"run", study, "--runs", "-1"}, ExitUsage, "--runs -1"},
+		"bad max-failed":   {[]string{"run", study, "--max-failed", "many"}, ExitUsage, "--max-failed many"},
+		"unknown flag":     {[]string{"run", study, "--rnus", "3"}, ExitUsage, "unknown flag"},
+		"no engine":        {[]string{"run", study, "--output", output}, ExitUnreachable, "no engine answers"},
+		"unknown command":  {[]string{"rnu"}, ExitUsage, "unknown command"},
+		"validate, no arg": {[]string{"validate"}, ExitUsage, "accepts 1 arg"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			stdout, stderr, status := lynxctl(t, nil, t.Context(), c.args...)
+			if status != c.status || !strings.Contains(stderr, c.says) || stdout != "" {
+				t.Errorf("status %d, stderr %q, stdout %q", status, stderr, stdout)
+			}
+		})
+	}
+}

@@ -1,0 +1,60 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/tetryx/lynx-runner/internal/strictyaml"
+	"github.com/tetryx/lynx-runner/internal/study"
+)
+
+// maxStudyFile bounds a study file, in bytes: what a platform accepts.
+const maxStudyFile = 16 << 20
+
+// readStudy reads and checks a study file; an error is ready to be printed and
+// has its exit status.
+func readStudy(path string) (*study.Request, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, exit(ExitUsage, fmt.Errorf("study file: %w", err))
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxStudyFile+1))
+	if err != nil {
+		return nil, exit(ExitUsage, fmt.Errorf("study file %s: %w", path, err))
+	}
+	if len(data) > maxStudyFile {
+		return nil, exit(ExitUsage, fmt.Errorf("study file %s is larger than %d MiB", path, maxStudyFile>>20))
+	}
+	request, err := study.Parse(data, path)
+	if err != nil {
+		return nil, exit(ExitUsage, studyError(path, err))
+	}
+	return request, nil
+}
+
+// studyError adds a closing line that counts the errors.
+func studyError(path string, err error) error {
+	var all *strictyaml.Errors
+	if !errors.As(err, &all) {
+		return err
+	}
+	noun := "errors"
+	if len(all.List) == 1 {
+		noun = "error"
+	}
+	return fmt.Errorf("%w\n%s: %d %s", err, path, len(all.List), noun)
+}
+
+// applyRuns lets a flag override the number of runs; 0 leaves the study's.
+func applyRuns(request *study.Request, runs int) error {
+	if runs == 0 {
+		return nil
+	}
+	if err := request.SetRuns(runs); err != nil {
+		return exit(ExitUsage, fmt.Errorf("--runs %d: %w", runs, err))
+	}
+	return nil
+}
