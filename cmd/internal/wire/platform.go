@@ -1,0 +1,114 @@
+// Package wire puts the parts together: a store, the platform's service and its
+// two interfaces make a platform; a configuration, an executor and a connection
+// make a runner. lynx-server and lynx-runner each start one of them, lynxctl run
+// both, so that all three run the same code.
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/tetryx/lynx-runner/internal/platform"
+	"github.com/tetryx/lynx-runner/internal/platform/auth"
+	"github.com/tetryx/lynx-runner/internal/platform/rest"
+	"github.com/tetryx/lynx-runner/internal/platform/rpc"
+	"github.com/tetryx/lynx-runner/internal/platform/store/sqlite"
+)
+
+// stopWithin bounds the end of the platform's servers: calls under way have this
+// long to finish.
+const stopWithin = 5 * time.Second
+
+// PlatformOptions is what a platform is made of.
+type PlatformOptions struct {
+	// Data is the directory of the store.
+	Data string
+	// REST and GRPC are listeners for the two interfaces; the platform closes
+	// them.
+	REST, GRPC net.Listener
+	// Guard decides who may call.
+	Guard   *auth.Guard
+	Version string
+	Log     *slog.Logger
+}
+
+// Platform is a running platform.
+type Platform struct {
+	store  *sqlite.Store
+	http   *http.Server
+	grpc   *grpc.Server
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	failed   chan struct{}
+	failOnce sync.Once
+	failure  error
+}
+
+// StartPlatform opens the store and serves both interfaces until Stop. It closes
+// the listeners also when it fails.
+func StartPlatform(ctx context.Context, o PlatformOptions) (*Platform, error) {
+	store, err := sqlite.Open(ctx, o.Data)
+	if err != nil {
+		return nil, errors.Join(err, o.REST.Close(), o.GRPC.Close())
+	}
+	service := platform.New(store, platform.Options{Log: o.Log})
+	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	handler := rest.New(service, rest.Options{Guard: o.Guard, Version: o.Version, Log: o.Log})
+	p := &Platform{
+		store: store, cancel: cancel, failed: make(chan struct{}),
+		http: rest.NewServer(handler, o.Log),
+		grpc: rpc.NewServer(service, o.Guard, o.Log),
+	}
+	p.http.BaseContext = func(net.Listener) context.Context { return run }
+	p.wg.Go(func() { service.Run(run) })
+	p.wg.Go(func() { p.ended("REST", p.http.Serve(o.REST)) })
+	p.wg.Go(func() { p.ended("gRPC", p.grpc.Serve(o.GRPC)) })
+	return p, nil
+}
+
+// ended notes that a server has ended; by itself if with another error than that
+// of being closed.
+func (p *Platform) ended(what string, err error) {
+	if err == nil || errors.Is(err, http.ErrServerClosed) || errors.Is(err, grpc.ErrServerStopped) {
+		return
+	}
+	p.failOnce.Do(func() {
+		p.failure = fmt.Errorf("%s server: %w", what, err)
+		close(p.failed)
+	})
+}
+
+// Failed is closed when a server has ended by itself.
+func (p *Platform) Failed() <-chan struct{} { return p.failed }
+
+// Stop ends both servers, letting calls under way finish for a few seconds, and
+// closes the store. It returns why a server had ended before, if one had.
+func (p *Platform) Stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopWithin)
+	defer cancel()
+	// Long polls end at once: their requests' context is the servers' own.
+	p.cancel()
+	hard := context.AfterFunc(ctx, p.grpc.Stop)
+	p.grpc.GracefulStop()
+	hard()
+	if err := p.http.Shutdown(ctx); err != nil {
+		_ = p.http.Close()
+	}
+	p.wg.Wait()
+	var failure error
+	select {
+	case <-p.failed:
+		failure = p.failure
+	default:
+	}
+	return errors.Join(failure, p.store.Close())
+}

@@ -1,0 +1,83 @@
+// Command lynx-server is the platform: it takes studies over its REST interface
+// and gives their runs to the runners that connect to its gRPC interface.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tetryx/lynx-runner/cmd/internal/wire"
+)
+
+// version is set by the linker.
+var version = "unknown"
+
+func main() {
+	gentle, _, stop := wire.Interrupts()
+	defer stop()
+	if err := command().ExecuteContext(gentle); err != nil {
+		fmt.Fprintln(os.Stderr, "lynx-server:", err)
+		os.Exit(2)
+	}
+}
+
+func command() *cobra.Command {
+	var configFile string
+	flags := settings{}
+	cmd := &cobra.Command{
+		Use:   "lynx-server",
+		Short: "The Lynx platform",
+		Long: `The Lynx platform. At its first start it makes an access token in <data>/token,
+which every call needs; lynxctl and lynx-runner find it there if they run as the
+same user with the default data directory, and take --token-file otherwise.
+
+Settings come from the configuration file, LYNX_SERVER_... variables and flags;
+the later ones win.`,
+		Example: `  lynx-server
+  lynx-server --listen 127.0.0.1:8080 --grpc-listen 127.0.0.1:8081 --data /srv/lynx`,
+		Args:          cobra.NoArgs,
+		Version:       version,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := load(configFile, os.LookupEnv, cmd.Flags(), flags)
+			if err != nil {
+				return err
+			}
+			return serve(cmd.Context(), s, wire.NewLog(os.Stderr, slog.LevelInfo))
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&configFile, "config", "", "configuration file")
+	f.StringVar(&flags.Listen, "listen", "", "address of the REST interface (default "+defaultListen+")")
+	f.StringVar(&flags.GRPCListen, "grpc-listen", "", "address of the runners' gRPC interface (default "+defaultGRPCListen+")")
+	f.StringVar(&flags.Data, "data", "", "data directory (default "+wire.DefaultData()+")")
+	f.BoolVar(&flags.NoAuth, "no-auth", false, "ask for no token; only with listeners on loopback or unix sockets")
+	return cmd
+}
+
+// serve runs the platform until ctx ends.
+func serve(ctx context.Context, s settings, log *slog.Logger) error {
+	rest, grpc, guard, err := s.open()
+	if err != nil {
+		return err
+	}
+	p, err := wire.StartPlatform(ctx, wire.PlatformOptions{
+		Data: s.Data, REST: rest, GRPC: grpc, Guard: guard, Version: version, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	log.Info("the platform is up", "rest", rest.Addr().String(), "grpc", grpc.Addr().String(),
+		"data", s.Data, "token_file", s.tokenFile())
+	select {
+	case <-ctx.Done():
+		log.Info("stopping")
+	case <-p.Failed():
+	}
+	return p.Stop()
+}

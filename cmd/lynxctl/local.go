@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+
+	"github.com/tetryx/lynx-runner/api"
+	"github.com/tetryx/lynx-runner/cmd/internal/wire"
+	"github.com/tetryx/lynx-runner/internal/cli"
+	"github.com/tetryx/lynx-runner/internal/platform/auth"
+	"github.com/tetryx/lynx-runner/internal/runner/config"
+)
+
+// local is a platform and a runner in this process, which talk over unix sockets
+// in a directory that only this user can enter.
+type local struct {
+	private  string
+	platform *wire.Platform
+	runner   *wire.Runner
+	client   *api.Client
+
+	kill   context.CancelFunc
+	failed chan struct{}
+	// done is closed when the runner's Run has returned; err is then set.
+	done chan struct{}
+	err  error
+}
+
+// startLocal starts the platform with its store in <output>/.lynx, and a runner
+// that is known by that directory, so that the next run in it finds what a run
+// that was killed has left.
+func startLocal(ctx context.Context, o cli.LocalOptions) (_ cli.Local, err error) {
+	l := &local{failed: make(chan struct{}), done: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, l.release())
+		}
+	}()
+	state := filepath.Join(o.Output, ".lynx")
+	if err := makeDirs(o.Output, state); err != nil {
+		return nil, err
+	}
+	if l.private, err = os.MkdirTemp("", "lynx-"); err != nil {
+		return nil, fmt.Errorf("directory for sockets: %w", err)
+	}
+	cfg, err := config.Load(o.Config, os.Environ(), l.overrides(o, state))
+	if err != nil {
+		return nil, &cli.ExitError{Status: cli.ExitUsage, Err: err}
+	}
+	log := slog.New(slog.DiscardHandler)
+	if o.Verbose {
+		log = wire.NewLog(os.Stderr, slog.LevelDebug)
+	}
+	if err := l.startPlatform(ctx, filepath.Join(state, "platform"), log); err != nil {
+		return nil, err
+	}
+	l.runner, err = wire.NewRunner(ctx, wire.RunnerOptions{Config: cfg, Version: version, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	l.run(ctx)
+	return l, nil
+}
+
+func makeDirs(output, state string) error {
+	if err := os.MkdirAll(output, 0o755); err != nil {
+		return fmt.Errorf("output directory: %w", err)
+	}
+	if err := os.MkdirAll(state, 0o700); err != nil {
+		return fmt.Errorf("directory for the study's state: %w", err)
+	}
+	return nil
+}
+
+// overrides are the settings that `lynxctl run` takes from nobody else.
+func (l *local) overrides(o cli.LocalOptions, state string) map[string]string {
+	flags := map[string]string{
+		"runner-id":   fmt.Sprintf("local-%x", sha256.Sum256([]byte(o.Output)))[:18],
+		"server":      "unix://" + l.socket("grpc"),
+		"output-root": o.Output,
+		"state-dir":   filepath.Join(state, "runner"),
+		"runtime-dir": filepath.Join(l.private, "run"),
+	}
+	if o.Executor != "" {
+		flags["executor"] = o.Executor
+	}
+	return flags
+}
+
+func (l *local) socket(name string) string { return filepath.Join(l.private, name+".sock") }
+
+func (l *local) startPlatform(ctx context.Context, data string, log *slog.Logger) error {
+	rest, err := net.Listen("unix", l.socket("rest"))
+	if err != nil {
+		return err
+	}
+	grpc, err := net.Listen("unix", l.socket("grpc"))
+	if err != nil {
+		return errors.Join(err, rest.Close())
+	}
+	l.platform, err = wire.StartPlatform(ctx, wire.PlatformOptions{
+		Data: data, REST: rest, GRPC: grpc, Version: version, Log: log,
+		// The sockets' directory lets nobody else in.
+		Guard: auth.NewOpenGuard(),
+	})
+	if err != nil {
+		return err
+	}
+	l.client, err = api.NewClient("unix://" + l.socket("rest"))
+	return err
+}
+
+// run lets the runner work until Stop, or until ctx ends, which kills its jobs.
+func (l *local) run(ctx context.Context) {
+	ctx, l.kill = context.WithCancel(ctx)
+	go func() {
+		defer close(l.done)
+		l.err = l.runner.Run(ctx)
+	}()
+	go func() {
+		select {
+		case <-l.done:
+		case <-l.platform.Failed():
+		}
+		close(l.failed)
+	}()
+}
+
+// Client returns a client of the platform.
+func (l *local) Client() *api.Client { return l.client }
+
+// Failed is closed when the platform or the runner has ended, or Stop was called.
+func (l *local) Failed() <-chan struct{} { return l.failed }
+
+// Stop kills what still runs, delivers its results, and removes the sockets.
+func (l *local) Stop() error {
+	l.kill()
+	<-l.done
+	err := l.err
+	if errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	return errors.Join(err, l.release())
+}
+
+// release undoes what was started, as far as it was.
+func (l *local) release() error {
+	var err error
+	if l.runner != nil {
+		err = errors.Join(err, l.runner.Close())
+	}
+	if l.client != nil {
+		l.client.Close()
+	}
+	if l.platform != nil {
+		err = errors.Join(err, l.platform.Stop())
+	}
+	if l.private != "" {
+		err = errors.Join(err, os.RemoveAll(l.private))
+	}
+	return err
+}

@@ -1,0 +1,36 @@
+// Command lynxctl is the client of a Lynx platform. `lynxctl run` is a whole
+// platform with a runner in one process.
+package main
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/tetryx/lynx-runner/cmd/internal/wire"
+	"github.com/tetryx/lynx-runner/internal/cli"
+)
+
+// version is set by the linker.
+var version = "unknown"
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	gentle, hard, stop := wire.Interrupts()
+	defer stop()
+	root := cli.Root(&cli.Program{
+		Stdout:    os.Stdout,
+		Stderr:    os.Stderr,
+		Terminal:  wire.IsTerminal(os.Stderr),
+		Interrupt: gentle,
+		Start:     startLocal,
+		Now:       time.Now,
+		Version:   version,
+	})
+	err := root.ExecuteContext(hard)
+	if message := cli.Message(err); message != "" {
+		fmt.Fprintln(os.Stderr, "lynxctl:", message)
+	}
+	return cli.ExitStatus(err)
+}
