@@ -1,0 +1,77 @@
+# lynx-runner. `make help` lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+export CGO_ENABLED ?= 0
+CACHE    := $(CURDIR)/.cache
+TOOLS    := $(CACHE)/tools
+VENV     := $(CACHE)/venv
+export PATH := $(TOOLS):$(PATH)
+
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS  := -s -w -X main.version=$(VERSION)
+GOBUILD  := go build -trimpath -ldflags '$(LDFLAGS)'
+BINARIES := lynxctl lynx-server lynx-runner lynx-shim
+
+TUTORIAL := scenarios/aerospace/configs/basic_orbit_tutorial.yaml
+RUNS     ?= 10
+OUTPUT   ?= lynx-output
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 18
+
+## --- building -------------------------------------------------------------
+
+.PHONY: build
+build: ## Build bin/lynxctl, bin/lynx-server, bin/lynx-runner and bin/lynx-shim
+	@mkdir -p bin
+	@for b in $(BINARIES); do $(GOBUILD) -o bin/$$b ./cmd/$$b; done
+
+.PHONY: engine
+engine: ## Make sure that a Docker engine answers (installs and starts one on Debian, as root)
+	@scripts/docker-engine.sh ensure
+
+.PHONY: image
+image: engine ## Build the image lynx-basilisk, unless it is up to date
+	@images/basilisk/build.sh
+
+.PHONY: demo
+demo: build image ## Run the tutorial: ten Basilisk runs in Docker, then one picture of all orbits
+	@scripts/demo.sh $(TUTORIAL) $(RUNS) $(OUTPUT)
+
+## --- checking -------------------------------------------------------------
+
+.PHONY: test
+test: build image lint ## Everything: linters, unit tests, real engine, real Basilisk, Python
+	@scripts/test.sh
+
+.PHONY: test-unit
+test-unit: ## Fast tests that need neither Docker nor Basilisk
+	go test ./...
+
+.PHONY: lint
+lint: tools python-env ## Formatting, linters, import rules, and that generated code is current
+	golangci-lint run ./...
+	scripts/check-generated.sh
+	$(VENV)/bin/ruff check sdk scenarios
+	$(VENV)/bin/ruff format --check sdk scenarios
+	cd sdk/python && $(VENV)/bin/mypy --strict src
+
+.PHONY: generate
+generate: tools python-env ## Generate the protobuf and SQL code anew
+	scripts/generate.sh
+
+.PHONY: tools
+tools:
+	@scripts/tools.sh $(TOOLS)
+
+.PHONY: python-env
+python-env:
+	@scripts/python-env.sh
+
+.PHONY: clean
+clean: ## Delete what was built (not the images)
+	rm -rf bin .cache
