@@ -1,0 +1,195 @@
+//go:build engine
+
+package e2e
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/tetryx/lynx-runner/api"
+)
+
+// bin is the directory of the programs under test, root that of the sources.
+var bin, root string
+
+func TestMain(m *testing.M) { os.Exit(runTests(m)) }
+
+// runTests builds the programs, runs the tests and then looks for anything that
+// is left of them.
+func runTests(m *testing.M) int {
+	var err error
+	if root, err = filepath.Abs("../.."); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	if bin, err = os.MkdirTemp("", "lx-e2e-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(bin)
+	if err := os.Chmod(bin, 0o755); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	build := exec.Command("go", "build", "-trimpath", "-o", bin+"/", "./cmd/...")
+	build.Dir, build.Stderr = root, os.Stderr
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if err := build.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "build:", err)
+		return 1
+	}
+	before := leftovers()
+	code := m.Run()
+	if after := leftovers(); after != before {
+		fmt.Fprintf(os.Stderr, "the tests left something behind; before:\n%s\nafter:\n%s\n", before, after)
+		return 1
+	}
+	return code
+}
+
+// leftovers lists our containers, all volumes, our processes and our directories
+// for sockets.
+func leftovers() string {
+	out, err := exec.Command("sh", "-c", `
+		docker ps --all --filter label=io.tetryx.lynx.attempt --format 'container {{.Names}}'
+		docker volume ls --format 'volume {{.Name}}'
+		ps -eo pid=,comm= | awk '$2 ~ /^lynx/ {print "process " $1 " " $2}'
+		find "${TMPDIR:-/tmp}" -maxdepth 1 -name 'lynx-*' -printf 'directory %p\n'
+	`).CombinedOutput()
+	if err != nil {
+		return fmt.Sprintf("can't tell: %v: %s", err, out)
+	}
+	return string(out)
+}
+
+// outcome is what `lynxctl run --json` told about a study.
+type outcome struct {
+	Batch api.Batch    `json:"batch"`
+	Runs  []api.RunRow `json:"runs"`
+
+	exit   int
+	stderr string
+}
+
+// lynxctlRun runs a study file in a fresh output directory.
+func lynxctlRun(t *testing.T, study string, args ...string) outcome {
+	t.Helper()
+	args = append([]string{"run", study, "--json", "--output", t.TempDir()}, args...)
+	cmd := exec.CommandContext(t.Context(), filepath.Join(bin, "lynxctl"), args...)
+	cmd.Dir = root
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	var status *exec.ExitError
+	if err != nil && !errors.As(err, &status) {
+		t.Fatal(err)
+	}
+	o := outcome{exit: cmd.ProcessState.ExitCode(), stderr: stderr.String()}
+	if stdout.Len() > 0 {
+		if err := json.Unmarshal(stdout.Bytes(), &o); err != nil {
+			t.Fatalf("lynxctl printed no JSON: %v\n%s\n%s", err, stdout.String(), o.stderr)
+		}
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("lynxctl %s: exit status %d, stderr:\n%s", strings.Join(args, " "), o.exit, o.stderr)
+		}
+	})
+	return o
+}
+
+// run returns the row of a study's only run.
+func (o outcome) run(t *testing.T) api.RunRow {
+	t.Helper()
+	if len(o.Runs) != 1 {
+		t.Fatalf("%d runs, want 1; exit status %d, stderr:\n%s", len(o.Runs), o.exit, o.stderr)
+	}
+	return o.Runs[0]
+}
+
+// want checks how a run ended.
+func want(t *testing.T, r api.RunRow, state api.JobState, outcome api.Outcome) {
+	t.Helper()
+	if r.Status != state || r.Outcome == nil || *r.Outcome != outcome {
+		got := "none"
+		if r.Outcome != nil {
+			got = string(*r.Outcome)
+		}
+		t.Fatalf("run %d: %s, outcome %s, want %s, %s; message: %s", r.RunIndex, r.Status, got, state, outcome, message(r))
+	}
+}
+
+func message(r api.RunRow) string {
+	if r.ErrorMessage == nil {
+		return ""
+	}
+	return *r.ErrorMessage
+}
+
+// file reads a file of a run's attempt.
+func file(t *testing.T, r api.RunRow, name string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(r.Directory, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// runConfig is what the scenario was given.
+type runConfig struct {
+	Seed       uint64             `json:"seed"`
+	RunIndex   int                `json:"run_index"`
+	Parameters map[string]float64 `json:"parameters"`
+}
+
+func readRunConfig(t *testing.T, r api.RunRow) runConfig {
+	t.Helper()
+	var c runConfig
+	if err := json.Unmarshal(file(t, r, "run_config.json"), &c); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// trajectory reads output/trajectory.csv: time, position, velocity.
+func trajectory(t *testing.T, r api.RunRow) []stateRow {
+	t.Helper()
+	records, err := csv.NewReader(bytes.NewReader(file(t, r, "output/trajectory.csv"))).ReadAll()
+	if err != nil || len(records) < 2 {
+		t.Fatalf("trajectory.csv: %v, %d rows", err, len(records))
+	}
+	rows := make([]stateRow, 0, len(records)-1)
+	for _, record := range records[1:] {
+		var v [7]float64
+		if len(record) != len(v) {
+			t.Fatalf("trajectory.csv: %d columns, want time, position and velocity", len(record))
+		}
+		for i, cell := range record {
+			if v[i], err = strconv.ParseFloat(cell, 64); err != nil {
+				t.Fatal(err)
+			}
+		}
+		rows = append(rows, stateRow{t: v[0], r: vec(v[1:4]), v: vec(v[4:7])})
+	}
+	return rows
+}
+
+// write puts a file below a fresh directory and returns its path.
+func write(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
