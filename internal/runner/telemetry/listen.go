@@ -1,0 +1,136 @@
+package telemetry
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"net"
+	"os"
+	"slices"
+	"sync"
+)
+
+// maxSocketPath is what Linux can bind, less the terminating zero.
+const maxSocketPath = 107
+
+// listener accepts an attempt's connections and keeps at most maxConnections of
+// them.
+type listener struct {
+	*net.UnixListener
+	connections *connections
+	log         *slog.Logger
+	// marker is the address of the connection that drain makes, and marked is
+	// closed when it is accepted.
+	marker string
+	marked chan struct{}
+	once   sync.Once
+	warn   sync.Once
+}
+
+// listen binds a unix socket that every user may connect to; who can reach it is
+// for the directory to say. A socket that an earlier process left is replaced.
+func listen(path string, log *slog.Logger) (*listener, error) {
+	if len(path) > maxSocketPath {
+		return nil, fmt.Errorf("telemetry socket %s: the path has %d bytes, of which Linux allows %d; choose a shorter runtime directory", path, len(path), maxSocketPath)
+	}
+	if info, err := os.Lstat(path); err == nil {
+		if info.Mode().Type() != fs.ModeSocket {
+			return nil, fmt.Errorf("telemetry socket %s: there is a file that is not a socket; remove it", path)
+		}
+		if err := os.Remove(path); err != nil {
+			return nil, fmt.Errorf("removing the telemetry socket of an earlier process: %w", err)
+		}
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return nil, fmt.Errorf("telemetry socket: %w", err)
+	}
+	if err := os.Chmod(path, 0o666); err != nil {
+		_ = l.Close()
+		return nil, fmt.Errorf("telemetry socket: %w", err)
+	}
+	return &listener{
+		UnixListener: l, connections: &connections{all: make(map[*conn]struct{})}, log: log,
+		marker: "@lynx-telemetry-" + rand.Text(), marked: make(chan struct{}),
+	}, nil
+}
+
+// Accept returns the next connection that there is room for.
+func (l *listener) Accept() (net.Conn, error) {
+	for {
+		raw, err := l.UnixListener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if raw.RemoteAddr().String() == l.marker {
+			_ = raw.Close()
+			l.once.Do(func() { close(l.marked) })
+			continue
+		}
+		c := newConn(raw, l.connections)
+		if l.connections.add(c) {
+			return c, nil
+		}
+		_ = raw.Close()
+		l.warn.Do(func() {
+			l.log.Warn("telemetry: a connection was refused, because the job has too many", "limit", maxConnections)
+		})
+	}
+}
+
+// drain returns when every connection that was made before the call is accepted:
+// a job may connect, send and end faster than we accept. Connections are
+// accepted in the order in which they were made, so one of our own marks the
+// end.
+func (l *listener) drain(ctx context.Context) error {
+	local := &net.UnixAddr{Name: l.marker, Net: "unix"}
+	dialer := net.Dialer{LocalAddr: local}
+	c, err := dialer.DialContext(ctx, "unix", l.Addr().String())
+	if err != nil {
+		return fmt.Errorf("marking the end of the telemetry connections: %w", err)
+	}
+	defer func() { _ = c.Close() }()
+	select {
+	case <-l.marked:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// connections are those that are open.
+type connections struct {
+	mu      sync.Mutex
+	all     map[*conn]struct{}
+	closing bool
+}
+
+func (cs *connections) add(c *conn) bool {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if cs.closing || len(cs.all) >= maxConnections {
+		return false
+	}
+	cs.all[c] = struct{}{}
+	return true
+}
+
+func (cs *connections) remove(c *conn) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	delete(cs.all, c)
+}
+
+// closeAll closes what is left, and lets nothing in any more.
+func (cs *connections) closeAll() {
+	cs.mu.Lock()
+	cs.closing = true
+	left := slices.Collect(maps.Keys(cs.all))
+	cs.mu.Unlock()
+	for _, c := range left {
+		_ = c.Close()
+	}
+}
