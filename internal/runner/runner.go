@@ -1,12 +1,56 @@
+// Package runner is the worker: it registers with a platform, claims jobs, runs
+// each through an executor, and reports how it ended.
+//
+// # One loop, one file
+//
+//	session.go    the registration, shared by all loops, renewed when refused
+//	claim.go      asks for as many jobs as there are free slots
+//	heartbeat.go  says what is held; hears of cancels, lost leases and drains
+//	job.go        one attempt from assignment to result; supervise.go its middle
+//	outbox.go     delivers results until each is acknowledged
+//	recover.go    what an earlier process of this runner left
+//
+// # One attempt
+//
+//	prepare.go    limits and specification; files.go the attempt's directory
+//	outcome.go    why it ended: the only place that decides that
+//	finish.go     collects what it left; result.go and manifest.go write it down
+//
+// # What holds
+//
+// A result is on disk before it is sent and before its slot is free. The first
+// reason for which the runner itself ends a job is the one that counts, but a
+// verdict on the job's samples does not depend on timing. Whatever fails, the
+// attempt's processes, container, sockets and runtime directory go, and its
+// files stay.
+//
+// # Stopping
+//
+// Drain ends the claiming, and Run returns when everything is delivered. The end
+// of Run's context is a hard stop: jobs are killed and reported as
+// infrastructure (runner_shutdown), which a platform requeues. A result that
+// cannot be delivered in time stays in the outbox and is delivered by the next
+// process with this state directory. An attempt that was running when a process
+// was killed is ended by the next one and left out of its heartbeats, whereupon
+// the platform gives it out again.
 package runner
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/tetryx/lynx-runner/executor"
 	"github.com/tetryx/lynx-runner/internal/runner/config"
+	"github.com/tetryx/lynx-runner/internal/runner/engine"
+	"github.com/tetryx/lynx-runner/internal/runner/journal"
 	runnerv1 "github.com/tetryx/lynx-runner/proto/lynx/runner/v1"
 )
 
@@ -17,29 +61,253 @@ type Deps struct {
 	Platform runnerv1.RunnerServiceClient
 	// Version is the program's version, for the platform and the manifests.
 	Version string
-	Log     *slog.Logger
+	// Log may be nil.
+	Log *slog.Logger
 	// Now is the clock; time.Now if nil.
 	Now func() time.Time
 }
 
 // Runner is a worker.
 type Runner struct {
-	cfg  *config.Config
-	deps Deps
+	cfg     *config.Config
+	deps    Deps
+	log     *slog.Logger
+	now     func() time.Time
+	pace    pace
+	engines []engine.Engine
+	journal *journal.Journal
+	slots   *slots
+	session *session
+	outbox  *outbox
+	code    *treeDigest
+	// owner gets the results; nil where the runner is not root.
+	owner *config.Owner
+	// sockets is the directory of the attempts' runtime directories.
+	sockets string
+
+	drain     chan struct{}
+	drainOnce sync.Once
+	gate      *gate
+
+	mu   sync.Mutex
+	jobs map[string]*job // by attempt id
+	wg   sync.WaitGroup  // running jobs
 }
 
-// New makes a runner and takes its state directory, which no other process may
-// use until Run has returned.
+// pace is how long the loops wait. Tests are quicker.
+type pace struct {
+	call       time.Duration // one call to the platform
+	poll       time.Duration // a claim waits that long for work
+	backoffMin time.Duration
+	backoffMax time.Duration
+	usage      time.Duration // between two looks at a job's output
+	engine     time.Duration // an engine that fails for so long has lost a job
+	kill       time.Duration // one attempt at a kill, a wait or a removal
+	stop       time.Duration // a hard stop gives jobs that long
+	deliver    time.Duration // a hard stop gives the outbox that long
+}
+
+var defaultPace = pace{
+	call: 10 * time.Second, poll: 30 * time.Second,
+	backoffMin: 250 * time.Millisecond, backoffMax: 15 * time.Second,
+	usage: 500 * time.Millisecond, engine: 3 * time.Minute, kill: 30 * time.Second,
+	stop: 8 * time.Second, deliver: 2 * time.Second,
+}
+
+// New makes a runner and takes its state directory (an error that wraps
+// journal.ErrLocked while another process has it) and a user id for each slot.
+// They are given back when Run returns.
 func New(cfg *config.Config, deps Deps) (*Runner, error) {
-	return &Runner{cfg: cfg, deps: deps}, nil
+	if deps.Log == nil {
+		deps.Log = slog.New(slog.DiscardHandler)
+	}
+	if deps.Now == nil {
+		deps.Now = time.Now
+	}
+	engines, err := engine.New(cfg.Engines, engine.Options{Python: cfg.PythonExecutable, BasiliskEntrypoint: cfg.BasiliskEntrypoint})
+	if err != nil {
+		return nil, err
+	}
+	r := &Runner{
+		cfg: cfg, deps: deps, log: deps.Log, now: deps.Now, pace: defaultPace, engines: engines,
+		code: newTreeDigest(cfg.WorkingDirectory), drain: make(chan struct{}), gate: newGate(), jobs: map[string]*job{},
+	}
+	if r.owner, err = outputOwner(cfg); err != nil {
+		return nil, err
+	}
+	if r.slots, err = newSlots(cfg, os.Geteuid(), os.Getegid()); err != nil {
+		return nil, err
+	}
+	if r.journal, err = journal.Open(cfg.StateDir); err != nil {
+		r.slots.close()
+		return nil, err
+	}
+	r.sockets = filepath.Join(cfg.RuntimeDir, r.journal.InstallationID()[:8])
+	r.session = &session{r: r}
+	r.outbox = newOutbox(r)
+	return r, nil
 }
 
-// Run works until it is idle after Drain (nil), or ctx ends: a hard stop, upon
-// which jobs are killed and reported as infrastructure (runner_shutdown) within
-// about ten seconds. It is called once.
-func (r *Runner) Run(ctx context.Context) error { return nil }
+// outputOwner makes the output root and finds out who gets what lies there.
+func outputOwner(cfg *config.Config) (*config.Owner, error) {
+	if err := os.MkdirAll(cfg.OutputRoot, 0o755); err != nil {
+		return nil, fmt.Errorf("output_root: %w", err)
+	}
+	if os.Geteuid() != 0 {
+		return nil, nil
+	}
+	if cfg.OutputOwner.Set {
+		return &cfg.OutputOwner, nil
+	}
+	uid, gid, err := ownerOf(cfg.OutputRoot)
+	if err != nil {
+		return nil, fmt.Errorf("output_root: %w", err)
+	}
+	return &config.Owner{UID: uid, GID: gid, Set: true}, nil
+}
 
 // Drain makes the runner take no new jobs; Run returns when the running ones
 // have ended and their results are delivered. It may be called at any time, more
 // than once.
-func (r *Runner) Drain() {}
+func (r *Runner) Drain() { r.drainOnce.Do(func() { close(r.drain) }) }
+
+func (r *Runner) draining() bool {
+	select {
+	case <-r.drain:
+		return true
+	default:
+		return false
+	}
+}
+
+// Run works until it is idle after Drain (nil), or ctx ends: a hard stop, upon
+// which jobs are killed and reported as infrastructure (runner_shutdown) within
+// about ten seconds, and ctx's error is returned. Any other error means that the
+// runner could not begin. It is called once.
+func (r *Runner) Run(ctx context.Context) error {
+	defer r.close()
+	if err := r.recover(ctx); err != nil {
+		return err
+	}
+	// The loops outlive ctx: after a hard stop there are results to deliver.
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	if err := r.register(ctx); err != nil || r.session.id() == "" {
+		return err
+	}
+	var loops sync.WaitGroup
+	loops.Go(func() { r.heartbeats(life) })
+	loops.Go(func() { r.outbox.deliver(life) })
+	r.work(ctx, life)
+	r.settle(ctx)
+	end()
+	loops.Wait()
+	return ctx.Err()
+}
+
+// register makes the runner known. If it is drained before that succeeded there
+// is nothing to do, and no session.
+func (r *Runner) register(ctx context.Context) error {
+	wanted, cancel := r.untilDrained(ctx)
+	defer cancel()
+	err := r.session.first(wanted)
+	if r.draining() && ctx.Err() == nil && wanted.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// untilDrained returns a context that ends with Drain or with ctx.
+func (r *Runner) untilDrained(ctx context.Context) (context.Context, context.CancelFunc) {
+	wanted, cancel := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-r.drain:
+		case <-wanted.Done():
+		}
+		cancel()
+	}()
+	return wanted, cancel
+}
+
+// work claims and runs jobs until none is to be claimed and none runs.
+func (r *Runner) work(ctx, life context.Context) {
+	jobs, cutOff := context.WithCancel(life)
+	defer cutOff()
+	defer context.AfterFunc(ctx, func() {
+		r.stopJobs()
+		time.AfterFunc(r.pace.stop, cutOff)
+	})()
+	claiming, stopClaiming := r.untilDrained(ctx)
+	defer stopClaiming()
+	r.claims(claiming, jobs)
+	r.log.Info("no new jobs; waiting for what runs")
+	if ctx.Err() != nil {
+		r.stopJobs() // also one that was claimed in the last moment
+	}
+	r.wg.Wait()
+}
+
+// settle waits until every result is delivered; after a hard stop not for long.
+func (r *Runner) settle(ctx context.Context) {
+	bounded, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(r.pace.deliver, cancel) })()
+	if left := r.outbox.drained(bounded); left > 0 {
+		r.log.Warn("results are not delivered; the next start of this runner does it", "results", left, "state_dir", r.cfg.StateDir)
+	}
+}
+
+func (r *Runner) close() {
+	err := errors.Join(os.RemoveAll(r.sockets), r.journal.Close())
+	r.slots.close()
+	if err != nil {
+		r.log.Warn("closing the runner", "error", err)
+	}
+}
+
+// start runs one assignment on a slot, which it gives back.
+func (r *Runner) start(ctx context.Context, a *runnerv1.Assignment, s *slot) {
+	j := newJob(r, a, s)
+	r.mu.Lock()
+	r.jobs[a.GetAttemptId()] = j
+	r.mu.Unlock()
+	r.wg.Go(func() {
+		j.run(ctx)
+		r.mu.Lock()
+		delete(r.jobs, a.GetAttemptId())
+		r.mu.Unlock()
+		r.slots.release(s)
+	})
+}
+
+func (r *Runner) job(attemptID string) *job {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.jobs[attemptID]
+}
+
+// stopJobs tells every job that the runner stops.
+func (r *Runner) stopJobs() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, j := range r.jobs {
+		j.stop(cause{kind: causeShutdown, at: r.now()})
+	}
+}
+
+// held is every attempt that this runner answers for: running, or ended and not
+// delivered. A job enters the outbox before it leaves the map of jobs, so in this
+// order none is missed.
+func (r *Runner) held() []*runnerv1.AttemptRef {
+	byID := map[string]*runnerv1.AttemptRef{}
+	r.mu.Lock()
+	for id, j := range r.jobs {
+		byID[id] = j.ref()
+	}
+	r.mu.Unlock()
+	for _, ref := range r.outbox.refs() {
+		byID[ref.GetAttemptId()] = ref
+	}
+	return slices.Collect(maps.Values(byID))
+}

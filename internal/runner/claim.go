@@ -1,0 +1,67 @@
+package runner
+
+import (
+	"context"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/tetryx/lynx-runner/internal/runner/journal"
+	runnerv1 "github.com/tetryx/lynx-runner/proto/lynx/runner/v1"
+)
+
+// claims asks for jobs while there are free slots, one question at a time, until
+// ctx ends. Jobs run under jobs. When it has returned, no further job starts.
+func (r *Runner) claims(ctx, jobs context.Context) {
+	wait := r.pace.backoff()
+	for r.gate.pass(ctx) {
+		free := r.slots.acquire(ctx)
+		if len(free) == 0 || r.draining() {
+			r.slots.release(free...)
+			return
+		}
+		assignments, err := r.claim(ctx, len(free))
+		for _, a := range assignments {
+			if len(free) == 0 || !r.acceptable(a) {
+				r.log.Error("the platform sent a job that this runner cannot take", "attempt", a.GetAttemptId())
+				continue
+			}
+			r.start(jobs, a, free[0])
+			free = free[1:]
+		}
+		r.slots.release(free...)
+		if err == nil {
+			wait = r.pace.backoff()
+			continue
+		}
+		if ctx.Err() == nil {
+			r.log.Warn("cannot claim jobs; trying again", "error", err)
+		}
+		if !wait.wait(ctx) {
+			return
+		}
+	}
+}
+
+// claim is one long poll. Assignments that arrive count, whatever happened to
+// ctx meanwhile.
+func (r *Runner) claim(ctx context.Context, slots int) ([]*runnerv1.Assignment, error) {
+	var response *runnerv1.ClaimJobsResponse
+	err := r.session.call(ctx, r.pace.poll+r.pace.call, func(ctx context.Context, session string) (err error) {
+		response, err = r.deps.Platform.ClaimJobs(ctx, &runnerv1.ClaimJobsRequest{
+			SessionId: session, MaxJobs: uint32(slots), Wait: durationpb.New(r.pace.poll),
+		})
+		return err
+	})
+	return response.GetAssignments(), err
+}
+
+// acceptable reports whether an assignment's ids can name files and containers,
+// and are not in hand already.
+func (r *Runner) acceptable(a *runnerv1.Assignment) bool {
+	for _, id := range []string{a.GetBatchId(), a.GetJobId(), a.GetAttemptId()} {
+		if !journal.ValidName(id) {
+			return false
+		}
+	}
+	return a.GetAttempt() > 0 && r.job(a.GetAttemptId()) == nil && !r.outbox.has(a.GetAttemptId())
+}

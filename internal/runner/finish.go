@@ -1,0 +1,71 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/tetryx/lynx-runner/internal/runner/artifact"
+	"github.com/tetryx/lynx-runner/internal/runner/config"
+	"github.com/tetryx/lynx-runner/internal/runner/telemetry"
+	runnerv1 "github.com/tetryx/lynx-runner/proto/lynx/runner/v1"
+)
+
+func artifactLimits(o config.OutputLimits) artifact.Limits {
+	return artifact.Limits{TotalBytes: o.TotalBytes, FileBytes: o.FileBytes, Files: o.Files, Depth: o.Depth}
+}
+
+// collect takes stock of what the attempt left, when no process of it lives.
+// What goes wrong is noted in the record: an attempt's end is told in any case.
+func (j *job) collect(ctx context.Context, rec *record) {
+	if rec.paths.dir == "" {
+		return
+	}
+	rec.stderr = lastLineOf(rec.paths.log, "stderr.log")
+	var err error
+	rec.collected, err = artifact.Collect(ctx, rec.paths.output, artifactLimits(j.r.cfg.Limits.Output))
+	note(rec, "artifacts", err)
+	rec.warnings = append(rec.warnings, rec.collected.Warnings...)
+	rec.metrics, rec.leftOut, err = artifact.Metrics(rec.paths.output)
+	if err != nil {
+		// What a scenario writes there is its own affair.
+		rec.warnings = append(rec.warnings, "No metrics: "+sentence(err.Error()))
+	}
+	if _, err := os.Stat(rec.paths.telemetryLog); err == nil {
+		if err := telemetry.WriteParquet(rec.paths.telemetryLog, rec.paths.parquet); err != nil {
+			note(rec, "telemetry", err)
+		} else {
+			note(rec, "telemetry", os.Remove(rec.paths.telemetryLog))
+		}
+	}
+}
+
+// note adds to what went wrong with the files.
+func note(rec *record, what string, err error) {
+	if err != nil {
+		rec.incomplete = errors.Join(rec.incomplete, fmt.Errorf("%s: %w", what, err))
+	}
+}
+
+// evidence puts together what the outcome is decided on.
+func (j *job) evidence(rec *record) evidence {
+	return evidence{
+		cause: j.reason(), verdict: rec.verdict, exit: rec.exit, exited: rec.exited, failure: rec.failure,
+		overLimit: rec.collected.LimitExceeded, incomplete: rec.incomplete,
+		timeout: rec.spec.Timeout, python: j.r.cfg.PythonExecutable, image: j.image(),
+		fileLimit: j.r.cfg.Limits.Output.FileBytes, stderrLine: rec.stderr,
+	}
+}
+
+// giveAway makes the attempt's files the owner's. It comes last, so that a root
+// runner leaves nothing that belongs to a slot's user.
+func (j *job) giveAway(rec *record, result *runnerv1.Result) {
+	if j.r.owner == nil || rec.paths.dir == "" {
+		return
+	}
+	if err := artifact.Chown(rec.paths.dir, j.r.owner.UID, j.r.owner.GID); err != nil {
+		j.log.Warn("cannot give the results to their owner", "directory", rec.paths.dir, "error", err)
+		result.Warnings = append(result.Warnings, "The files could not all be given to their owner: "+sentence(err.Error()))
+	}
+}

@@ -1,0 +1,241 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/tetryx/lynx-runner/api"
+	"github.com/tetryx/lynx-runner/executor"
+	"github.com/tetryx/lynx-runner/internal/runner/artifact"
+	"github.com/tetryx/lynx-runner/internal/runner/telemetry"
+	"github.com/tetryx/lynx-runner/internal/runner/watchdog"
+	"github.com/tetryx/lynx-runner/internal/study"
+	runnerv1 "github.com/tetryx/lynx-runner/proto/lynx/runner/v1"
+)
+
+// job runs one attempt.
+type job struct {
+	r    *Runner
+	a    *runnerv1.Assignment
+	slot *slot
+	log  *slog.Logger
+
+	// startCtx ends when there is no point in starting any more.
+	startCtx    context.Context
+	cancelStart context.CancelFunc
+
+	mu      sync.Mutex
+	cause   cause
+	ended   bool
+	stopped chan struct{} // closed when cause is set
+}
+
+// record is what is known of an attempt. It grows from step to step, and its
+// result is made of it whichever step was the last.
+type record struct {
+	paths   paths
+	spec    executor.Spec
+	engine  string
+	entry   string
+	imageID string
+	digest  string
+
+	claimed time.Time
+	// failure is why the attempt could not be run, or not to its end.
+	failure error
+	// exit is how it ended; exited is false if it never ran or nobody can tell.
+	exit   executor.Exit
+	exited bool
+	// gone is when a kill of ours was over; zero if there was none.
+	gone    time.Time
+	started time.Time
+
+	verdict   *watchdog.Verdict
+	arrived   time.Time // of the verdict's sample
+	telemetry telemetry.Summary
+	collected artifact.Collection
+	metrics   map[string]float64
+	leftOut   int
+	// incomplete is what went wrong with the files after the end.
+	incomplete error
+	stderr     string // its last line
+	warnings   []string
+}
+
+func newJob(r *Runner, a *runnerv1.Assignment, s *slot) *job {
+	j := &job{r: r, a: a, slot: s, log: r.log.With("attempt", a.GetAttemptId()), stopped: make(chan struct{})}
+	// The parent is set in run; stop may be called before.
+	j.startCtx, j.cancelStart = context.WithCancel(context.Background())
+	return j
+}
+
+func (j *job) ref() *runnerv1.AttemptRef {
+	return &runnerv1.AttemptRef{AttemptId: j.a.GetAttemptId(), Token: j.a.GetToken()}
+}
+
+// run takes the attempt from its assignment to its result in the outbox. When it
+// returns, nothing of the attempt is left but its files. The end of ctx makes
+// every step fail soon.
+func (j *job) run(ctx context.Context) {
+	defer j.cancelStart()
+	defer context.AfterFunc(ctx, j.cancelStart)()
+	rec := &record{claimed: j.r.now()}
+	j.log.Info("job claimed", "run", j.a.GetRunIndex())
+	if rec.failure = j.prepare(rec); rec.failure == nil {
+		rec.failure = j.execute(ctx, rec)
+	}
+	j.end()
+	j.conclude(ctx, rec)
+}
+
+// execute runs the prepared attempt and fills in all that is known of its end.
+func (j *job) execute(ctx context.Context, rec *record) error {
+	if err := j.makeRuntimeDir(rec); err != nil {
+		return err
+	}
+	defer func() {
+		if err := os.RemoveAll(rec.spec.RuntimeDir); err != nil {
+			j.log.Error("cannot remove a runtime directory; the next start of this runner does it", "error", err)
+		}
+	}()
+	server, err := j.serveTelemetry(rec)
+	if err != nil {
+		return err
+	}
+	handle, err := j.r.deps.Executor.Start(j.startCtx, rec.spec)
+	if err != nil {
+		_, finishErr := server.Finish(ctx)
+		return errors.Join(err, finishErr)
+	}
+	rec.started = handle.Started()
+	j.log.Info("job started")
+	stopReporting := j.reportStarted(ctx, rec.started)
+	err = j.supervise(ctx, rec, handle)
+	stopReporting()
+	j.end()
+	j.finishTelemetry(ctx, rec, server)
+	j.remove(ctx, handle)
+	return err
+}
+
+// serveTelemetry begins to listen for the job's samples.
+func (j *job) serveTelemetry(rec *record) (*telemetry.Server, error) {
+	server, err := telemetry.Serve(telemetry.Config{
+		AttemptID: j.a.GetAttemptId(),
+		Socket:    filepath.Join(rec.spec.RuntimeDir, executor.TelemetrySocket),
+		LogPath:   rec.paths.telemetryLog,
+		Evaluate:  watchdog.New(j.conditions()).Evaluate,
+		OnVerdict: func(v watchdog.Verdict, arrived time.Time) {
+			j.stop(cause{kind: causeVerdict, at: arrived, detail: v.Message})
+		},
+		Now: j.r.now,
+		Log: j.log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("telemetry: %w", err)
+	}
+	return server, nil
+}
+
+// conditions are the early-termination conditions that are in force.
+func (j *job) conditions() []study.Condition {
+	if !j.a.GetEarlyTermination().GetEnabled() {
+		return nil
+	}
+	var list []study.Condition
+	for _, c := range j.a.GetEarlyTermination().GetConditions() {
+		list = append(list, study.Condition{
+			Name: c.GetName(), Description: c.GetDescription(), Variable: c.GetVariable(),
+			Operator: study.Operator(c.GetOperator()), Threshold: c.GetThreshold(), Units: c.GetUnits(),
+		})
+	}
+	return list
+}
+
+// finishTelemetry waits for the end of the stream. The verdict is the samples',
+// also where it came too late to kill anything.
+func (j *job) finishTelemetry(ctx context.Context, rec *record, server *telemetry.Server) {
+	summary, err := server.Finish(ctx)
+	if err != nil {
+		rec.incomplete = errors.Join(rec.incomplete, fmt.Errorf("telemetry: %w", err))
+	}
+	rec.telemetry = summary
+	rec.warnings = append(rec.warnings, summary.Warnings...)
+	if v, arrived, ok := server.Verdict(); ok {
+		rec.verdict, rec.arrived = &v, arrived
+	}
+}
+
+// reportStarted tells the platform, again and again until it worked or the
+// returned function is called, which waits until no call is under way.
+func (j *job) reportStarted(ctx context.Context, at time.Time) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var done sync.WaitGroup
+	done.Go(func() {
+		wait := j.r.pace.backoff()
+		for {
+			err := j.r.session.call(ctx, j.r.pace.call, func(ctx context.Context, session string) error {
+				_, err := j.r.deps.Platform.ReportStarted(ctx, &runnerv1.ReportStartedRequest{
+					SessionId: session, Attempt: j.ref(), StartedAt: timestamppb.New(at),
+				})
+				return err
+			})
+			switch {
+			case err == nil || refused(err):
+				return
+			case runnerv1.ReasonOf(err) == runnerv1.ReasonStaleToken:
+				j.stop(cause{kind: causeLeaseLost, at: j.r.now()})
+				return
+			case !wait.wait(ctx):
+				return
+			}
+		}
+	})
+	return func() { cancel(); done.Wait() }
+}
+
+// remove deletes what the executor keeps. A container that cannot be removed now
+// is found and removed when the runner starts again.
+func (j *job) remove(ctx context.Context, h executor.Handle) {
+	wait := j.r.pace.backoff()
+	for try := 1; ; try++ {
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), j.r.pace.kill)
+		err := h.Remove(bounded)
+		cancel()
+		if err == nil {
+			return
+		}
+		j.log.Error("cannot remove what the executor keeps of the job", "error", err)
+		if try == 3 || !wait.wait(ctx) {
+			return
+		}
+	}
+}
+
+// conclude decides the outcome, writes everything down and hands the result to
+// the outbox.
+func (j *job) conclude(ctx context.Context, rec *record) {
+	j.collect(ctx, rec)
+	outcome, message := classify(j.evidence(rec))
+	result := j.result(rec, outcome, message)
+	report := &runnerv1.ReportResultRequest{Attempt: j.ref(), Result: result}
+	j.writeManifest(rec, result)
+	j.giveAway(rec, result)
+	fit(report)
+	j.log.Info("job ended", "outcome", outcome, "message", message)
+	if outcome == api.OutcomeLeaseLost {
+		if err := j.r.journal.Forget(j.a.GetAttemptId()); err != nil {
+			j.log.Warn("journal", "error", err)
+		}
+		return
+	}
+	j.r.outbox.put(report)
+}

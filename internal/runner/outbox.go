@@ -1,0 +1,202 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	runnerv1 "github.com/tetryx/lynx-runner/proto/lynx/runner/v1"
+)
+
+// outbox delivers results. What is in it is on disk, and stays there until the
+// platform has acknowledged it or refused it for good.
+type outbox struct {
+	r *Runner
+
+	mu      sync.Mutex
+	pending map[string]*runnerv1.ReportResultRequest
+	changed chan struct{} // closed and replaced at each change
+}
+
+func newOutbox(r *Runner) *outbox {
+	return &outbox{r: r, pending: map[string]*runnerv1.ReportResultRequest{}, changed: make(chan struct{})}
+}
+
+// load takes up what an earlier process left.
+func (o *outbox) load() error {
+	reports, rejected, err := o.r.journal.Pending()
+	if err != nil {
+		return err
+	}
+	for _, name := range rejected {
+		o.r.log.Error("a result in the outbox cannot be read; it was put aside", "attempt", name, "state_dir", o.r.cfg.StateDir)
+	}
+	for _, report := range reports {
+		o.insert(report)
+	}
+	if len(reports) > 0 {
+		o.r.log.Info("delivering the results of an earlier run", "results", len(reports))
+	}
+	return nil
+}
+
+// put writes a result down and has it delivered. A result that cannot be written
+// is delivered all the same.
+func (o *outbox) put(report *runnerv1.ReportResultRequest) {
+	if err := o.r.journal.Put(report); err != nil {
+		o.r.log.Error("a result could not be written to the outbox and is lost if this runner ends before it is delivered",
+			"attempt", report.GetAttempt().GetAttemptId(), "error", err)
+	}
+	o.insert(report)
+}
+
+func (o *outbox) insert(report *runnerv1.ReportResultRequest) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.pending[report.GetAttempt().GetAttemptId()] = report
+	o.signal()
+}
+
+// remove drops a result from memory and disk.
+func (o *outbox) remove(id string) {
+	if err := o.r.journal.Forget(id); err != nil {
+		o.r.log.Error("a delivered result could not be removed from the outbox", "attempt", id, "error", err)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.pending, id)
+	o.signal()
+}
+
+// signal tells whoever waits that something changed; o.mu is held.
+func (o *outbox) signal() {
+	close(o.changed)
+	o.changed = make(chan struct{})
+}
+
+func (o *outbox) has(id string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.pending[id] != nil
+}
+
+func (o *outbox) refs() []*runnerv1.AttemptRef {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var refs []*runnerv1.AttemptRef
+	for _, report := range o.pending {
+		refs = append(refs, report.GetAttempt())
+	}
+	return refs
+}
+
+// snapshot returns what is pending, in a fixed order, and a channel that is
+// closed at the next change.
+func (o *outbox) snapshot() ([]*runnerv1.ReportResultRequest, <-chan struct{}) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var list []*runnerv1.ReportResultRequest
+	for _, id := range slices.Sorted(maps.Keys(o.pending)) {
+		list = append(list, o.pending[id])
+	}
+	return list, o.changed
+}
+
+// drained waits until nothing is pending, or ctx ends, and returns how many
+// results are left.
+func (o *outbox) drained(ctx context.Context) int {
+	for {
+		list, changed := o.snapshot()
+		if len(list) == 0 {
+			return 0
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return len(list)
+		}
+	}
+}
+
+// deliver sends what is pending until ctx ends. While the platform cannot be
+// reached it waits between tries, longer each time.
+func (o *outbox) deliver(ctx context.Context) {
+	wait := o.r.pace.backoff()
+	for ctx.Err() == nil {
+		list, changed := o.snapshot()
+		failed := false
+		for _, report := range list {
+			if !o.send(ctx, report) {
+				failed = true
+				break
+			}
+			wait = o.r.pace.backoff()
+		}
+		if failed {
+			wait.wait(ctx)
+			continue
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// send tries to deliver one result and reports whether it is settled: accepted,
+// or refused in a way that no further try changes.
+func (o *outbox) send(ctx context.Context, report *runnerv1.ReportResultRequest) bool {
+	id := report.GetAttempt().GetAttemptId()
+	err := o.r.session.call(ctx, o.r.pace.call, func(ctx context.Context, session string) error {
+		request := proto.CloneOf(report)
+		request.SessionId = session
+		_, err := o.r.deps.Platform.ReportResult(ctx, request)
+		return err
+	})
+	switch {
+	case err == nil:
+		o.r.log.Info("result delivered", "attempt", id, "outcome", report.GetResult().GetOutcome())
+	case runnerv1.ReasonOf(err) == runnerv1.ReasonStaleToken:
+		o.r.log.Info("the attempt was given to another runner; its result is dropped", "attempt", id)
+	case refused(err):
+		o.r.log.Error("the platform refuses a result for good; it is dropped", "attempt", id, "error", err)
+	default:
+		if ctx.Err() == nil {
+			o.r.log.Warn("cannot deliver a result; trying again", "attempt", id, "error", err)
+		}
+		return false
+	}
+	o.remove(id)
+	return true
+}
+
+// refused reports whether a platform will never take a result.
+func refused(err error) bool {
+	switch status.Code(err) {
+	case codes.InvalidArgument, codes.NotFound:
+		return true
+	}
+	return false
+}
+
+// maxReport keeps a report well below the 4 MiB that a gRPC server takes.
+const maxReport = 3 << 20
+
+// fit shortens a report that no platform would take: the list of artifacts is
+// whole in the manifest.
+func fit(report *runnerv1.ReportResultRequest) {
+	result := report.GetResult()
+	all := len(result.Artifacts)
+	for proto.Size(report) > maxReport && len(result.Artifacts) > 0 {
+		result.Artifacts = result.Artifacts[:len(result.Artifacts)/2]
+	}
+	if n := all - len(result.Artifacts); n > 0 {
+		result.Warnings = append(result.Warnings, fmt.Sprintf("%d of %d artifacts are listed in manifest.json only.", n, all))
+	}
+}

@@ -1,0 +1,139 @@
+package runner
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/tetryx/lynx-runner/executor"
+	"github.com/tetryx/lynx-runner/internal/runner/config"
+	"github.com/tetryx/lynx-runner/internal/runner/engine"
+)
+
+// prepare makes everything that a start needs but the runtime directory.
+func (j *job) prepare(rec *record) error {
+	dir, err := j.makeDirectories()
+	if err != nil {
+		return fmt.Errorf("attempt directory: %w", err)
+	}
+	rec.paths = newPaths(dir)
+	if rec.spec, err = j.limited(); err != nil {
+		return err
+	}
+	eng := engine.For(j.r.engines, j.a.GetSimulation().GetType())
+	rec.engine = eng.Name()
+	command, err := eng.Command(engine.Job{
+		Entrypoint: j.a.GetSimulation().GetEntrypoint(), HostWork: j.r.cfg.WorkingDirectory,
+		Work: executor.ContainerWork, Tmp: containerTmp,
+	})
+	if err != nil {
+		return err
+	}
+	rec.entry = command.Entrypoint
+	rec.digest, err = j.r.code.sum(j.startCtx)
+	if err != nil {
+		rec.warnings = append(rec.warnings, "The code's digest is not known: "+sentence(err.Error()))
+	}
+	if rec.imageID, err = j.r.deps.Executor.Resolve(j.startCtx, j.image()); err != nil {
+		return err
+	}
+	j.complete(rec, command)
+	return nil
+}
+
+// image is the reference that the job runs.
+func (j *job) image() string {
+	if image := j.a.GetCompute().GetImage(); image != "" {
+		return image
+	}
+	return j.r.cfg.Image
+}
+
+// limited is a specification with the limits that the batch asks for, none above
+// what the owner of this runner allows.
+func (j *job) limited() (executor.Spec, error) {
+	c, l := j.a.GetCompute(), j.r.cfg.Limits
+	image := j.image()
+	switch {
+	case !slices.Contains(j.r.cfg.AllowedImages, image):
+		return executor.Spec{}, invalid("the image %q is not allowed on this runner; it allows %q (allowed_images in its configuration)", image, j.r.cfg.AllowedImages)
+	case c.GetGpus() > 0:
+		return executor.Spec{}, invalid("the batch asks for %d GPUs (gpu_request), and this runner offers none", c.GetGpus())
+	case c.GetCpuMillis() > l.MaxCPUMillis:
+		return executor.Spec{}, invalid("the batch asks for %d thousandths of a CPU (cpu_request), and this runner allows %d (limits.max_cpu)", c.GetCpuMillis(), l.MaxCPUMillis)
+	case c.GetMemoryBytes() > l.MaxMemoryBytes:
+		return executor.Spec{}, invalid("the batch asks for %s of memory (memory_request), and this runner allows %s (limits.max_memory)", bytesText(c.GetMemoryBytes()), bytesText(l.MaxMemoryBytes))
+	case c.GetTimeout().AsDuration() > l.MaxTimeout:
+		return executor.Spec{}, invalid("the batch asks for a time limit of %v (job_timeout_seconds), and this runner allows %v (limits.max_timeout)", c.GetTimeout().AsDuration(), l.MaxTimeout)
+	}
+	spec := executor.Spec{
+		Timeout: positive(c.GetTimeout().AsDuration(), l.Timeout), Grace: l.Grace, LogHead: l.LogHead, LogTail: l.LogTail,
+		Sandbox: sandbox(l, positive(c.GetCpuMillis(), l.CPUMillis), positive(c.GetMemoryBytes(), l.MemoryBytes)),
+	}
+	return spec, nil
+}
+
+func invalid(format string, args ...any) error {
+	return &engine.InvalidError{Message: fmt.Sprintf(format, args...)}
+}
+
+// positive is v, or def where nothing was asked for.
+func positive[T ~int64](v, def T) T {
+	if v > 0 {
+		return v
+	}
+	return def
+}
+
+func sandbox(l config.Limits, cpuMillis, memory int64) executor.Sandbox {
+	s := executor.DefaultSandbox().WithCPU(cpuMillis).WithMemory(memory).WithPids(l.Pids)
+	s.TmpBytes, s.HomeBytes, s.ShmBytes = l.TmpBytes, l.HomeBytes, l.ShmBytes
+	s.Rlimits = []specs.POSIXRlimit{
+		{Type: "RLIMIT_CORE"},
+		{Type: "RLIMIT_FSIZE", Hard: uint64(l.Output.FileBytes), Soft: uint64(l.Output.FileBytes)},
+		{Type: "RLIMIT_NOFILE", Hard: uint64(l.OpenFiles), Soft: uint64(l.OpenFiles)},
+	}
+	return s
+}
+
+// complete fills in what does not depend on limits.
+func (j *job) complete(rec *record, command engine.Command) {
+	s := &rec.spec
+	s.AttemptID, s.JobID, s.BatchID = j.a.GetAttemptId(), j.a.GetJobId(), j.a.GetBatchId()
+	s.Argv, s.Image = command.Argv, rec.imageID
+	s.WorkDir, s.OutputDir, s.LogDir, s.RunConfig = j.r.cfg.WorkingDirectory, rec.paths.output, rec.paths.log, rec.paths.runConfig
+	s.DataMounts = j.r.cfg.DataMounts
+	s.User = specs.User{UID: uint32(j.slot.uid), GID: uint32(j.slot.gid)}
+	s.Telemetry = true
+	s.Env = environment(s.Sandbox, command.Env, j.r.cfg.Environment)
+}
+
+const containerTmp = "/tmp"
+
+// environment builds a job's environment from nothing: the runner's, then the
+// engine's, then the configuration's, of which the last wins.
+func environment(s executor.Sandbox, layers ...map[string]string) []string {
+	cpus := strconv.FormatInt(max(*s.Resources.CPU.Quota/executor.CPUPeriod, 1), 10)
+	env := map[string]string{
+		"PATH":                 "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"HOME":                 executor.ContainerHome,
+		"TMPDIR":               containerTmp,
+		"LANG":                 "C.UTF-8",
+		"PYTHONHASHSEED":       "0",
+		"OMP_NUM_THREADS":      cpus,
+		"OPENBLAS_NUM_THREADS": cpus,
+		"TETRYX_RUN_CONFIG":    executor.ContainerRunConfig,
+		"TETRYX_OUTPUT_DIR":    executor.ContainerOutput,
+	}
+	for _, layer := range layers {
+		maps.Copy(env, layer)
+	}
+	list := make([]string, 0, len(env))
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		list = append(list, name+"="+env[name])
+	}
+	return list
+}

@@ -1,0 +1,50 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/tetryx/lynx-runner/executor"
+)
+
+// recover deals with what an earlier process of this runner left: results in the
+// outbox are taken up for delivery; attempts that still run, or that ended
+// without a result, are killed and removed, and since no heartbeat names them
+// the platform gives them out again.
+func (r *Runner) recover(ctx context.Context) error {
+	if err := r.outbox.load(); err != nil {
+		return err
+	}
+	handles, err := r.deps.Executor.Recover(ctx)
+	if err != nil {
+		return fmt.Errorf("what an earlier run of this runner left: %w", err)
+	}
+	for _, h := range handles {
+		if err := r.discard(ctx, h); err != nil {
+			return fmt.Errorf("what an earlier run of this runner left: attempt %s: %w", h.AttemptID(), err)
+		}
+		r.log.Info("removed what an earlier run left", "attempt", h.AttemptID())
+	}
+	if err := r.journal.ForgetCauses(); err != nil {
+		return err
+	}
+	// Nobody uses these sockets any more: the state directory is locked.
+	if err := os.RemoveAll(r.sockets); err != nil {
+		return fmt.Errorf("runtime_dir: %w", err)
+	}
+	if err := os.MkdirAll(r.sockets, 0o700); err != nil {
+		return fmt.Errorf("runtime_dir: %w", err)
+	}
+	return nil
+}
+
+// discard ends an attempt and removes it.
+func (r *Runner) discard(ctx context.Context, h executor.Handle) error {
+	bounded, cancel := context.WithTimeout(ctx, r.pace.kill)
+	defer cancel()
+	if _, err := h.Kill(bounded); err != nil {
+		return err
+	}
+	return h.Remove(bounded)
+}

@@ -1,0 +1,164 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tetryx/lynx-runner/executor"
+	"github.com/tetryx/lynx-runner/internal/runner/artifact"
+	"github.com/tetryx/lynx-runner/internal/runner/journal"
+)
+
+// recordBeforeKill is how long a kill waits for its reason to be on disk. The
+// reason is synced before the result is sent in any case.
+const recordBeforeKill = 5 * time.Millisecond
+
+// ended is the answer of an executor's Wait.
+type ended struct {
+	exit executor.Exit
+	err  error
+}
+
+// supervise waits until the started attempt has ended by itself, or ends it for
+// a reason. It returns an error if nobody can tell how it ended.
+func (j *job) supervise(ctx context.Context, rec *record, h executor.Handle) error {
+	waiting, stopWaiting := context.WithCancel(ctx)
+	defer stopWaiting()
+	exits := make(chan ended, 1)
+	go func() {
+		exit, err := j.await(waiting, h)
+		exits <- ended{exit, err}
+	}()
+	timer := time.NewTimer(rec.spec.Timeout - j.r.now().Sub(h.Started()))
+	defer timer.Stop()
+	look := time.NewTicker(j.r.pace.usage)
+	defer look.Stop()
+	for {
+		select {
+		case e := <-exits:
+			if e.err != nil {
+				j.stop(cause{kind: causeEngineLost, at: j.r.now(), detail: e.err.Error()})
+				return errors.Join(e.err, j.kill(ctx, rec, h))
+			}
+			j.end()
+			rec.exit, rec.exited = e.exit, true
+			return nil
+		case <-timer.C:
+			j.stop(cause{kind: causeTimeout, at: j.r.now()})
+		case <-look.C:
+			j.checkOutput(ctx, rec)
+		case <-j.stopped:
+			return j.putDown(ctx, rec, h, exits)
+		}
+	}
+}
+
+// await is Wait, asked again after errors until the engine has failed for too
+// long.
+func (j *job) await(ctx context.Context, h executor.Handle) (executor.Exit, error) {
+	wait := j.r.pace.backoff()
+	var failing time.Time
+	for {
+		asked := time.Now()
+		exit, err := h.Wait(ctx)
+		if err == nil || ctx.Err() != nil {
+			return exit, err
+		}
+		if failing.IsZero() || time.Since(asked) > j.r.pace.engine {
+			failing = time.Now()
+		}
+		if time.Since(failing) > j.r.pace.engine {
+			return exit, fmt.Errorf("the engine does not tell how the job ended: %w", err)
+		}
+		j.log.Warn("cannot wait for the job; trying again", "error", err)
+		if !wait.wait(ctx) {
+			return exit, err
+		}
+	}
+}
+
+// putDown kills the attempt and takes its exit.
+func (j *job) putDown(ctx context.Context, rec *record, h executor.Handle, exits <-chan ended) error {
+	if err := j.kill(ctx, rec, h); err != nil {
+		return err
+	}
+	bound := time.NewTimer(j.r.pace.engine)
+	defer bound.Stop()
+	select {
+	case e := <-exits:
+		rec.exit, rec.exited = e.exit, e.err == nil
+		return e.err
+	case <-bound.C:
+		return errors.New("the engine does not tell how the job ended, after it was killed")
+	}
+}
+
+// kill writes down why, and ends every process of the attempt. A slow disk
+// delays the kill by no more than recordBeforeKill; the reason is on disk when
+// kill returns.
+func (j *job) kill(ctx context.Context, rec *record, h executor.Handle) error {
+	why := j.reason()
+	recorded := make(chan struct{})
+	go func() {
+		defer close(recorded)
+		c := journal.Cause{Kind: why.kind.String(), Message: why.detail, At: why.at}
+		if err := j.r.journal.RecordCause(j.a.GetAttemptId(), c); err != nil {
+			j.log.Error("the reason for a kill could not be written down", "cause", why.kind, "error", err)
+		}
+	}()
+	hurry := time.NewTimer(recordBeforeKill)
+	defer hurry.Stop()
+	select {
+	case <-recorded:
+	case <-hurry.C:
+	}
+	err := j.killUntilGone(ctx, rec, h)
+	<-recorded
+	return err
+}
+
+func (j *job) killUntilGone(ctx context.Context, rec *record, h executor.Handle) error {
+	wait := j.r.pace.backoff()
+	for {
+		bounded, cancel := context.WithTimeout(ctx, j.r.pace.kill)
+		gone, err := h.Kill(bounded)
+		cancel()
+		if err == nil {
+			rec.gone = gone
+			return nil
+		}
+		j.log.Error("cannot kill the job; trying again", "error", err)
+		// The slot must not go to another job while this one may live.
+		if !wait.wait(ctx) {
+			return fmt.Errorf("the job could not be killed: %w", err)
+		}
+	}
+}
+
+// checkOutput ends a job that has written more than it may.
+func (j *job) checkOutput(ctx context.Context, rec *record) {
+	limits := artifactLimits(j.r.cfg.Limits.Output)
+	use, err := artifact.Usage(ctx, limits, rec.paths.output, rec.paths.log)
+	if err != nil {
+		j.log.Warn("cannot measure the job's output", "error", err)
+		return
+	}
+	if over := overLimit(use, limits); over != "" {
+		j.stop(cause{kind: causeOutputLimit, at: j.r.now(), detail: over})
+	}
+}
+
+// overLimit says which limit is exceeded; empty if none is.
+func overLimit(use artifact.Use, limits artifact.Limits) string {
+	switch {
+	case use.Bytes > limits.TotalBytes:
+		return fmt.Sprintf("more than %s in its output and logs", bytesText(limits.TotalBytes))
+	case use.Files > limits.Files:
+		return fmt.Sprintf("more than %d files", limits.Files)
+	case use.Truncated:
+		return fmt.Sprintf("directories more than %d deep, or more entries than can be counted", limits.Depth)
+	}
+	return ""
+}
