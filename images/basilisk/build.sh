@@ -39,6 +39,7 @@ trap 'exit 143' TERM
 # its time; one that was not is given up.
 pull_public() {
 	docker image inspect "$public" >/dev/null 2>&1 && return 0
+	: >"$work/pull.log"
 	docker pull "$public" >"$work/pull.log" 2>&1 &
 	pull=$!
 	tries=$((answer_seconds * 5))

@@ -2,19 +2,17 @@
 
 Matplotlib wants a directory that it can write to, and builds its list of fonts
 there when it finds none (about a second). The image has that list; this gives
-the process a private directory with a link to it. Loaded by ``lynx_image.pth``;
-does nothing where ``MPLCONFIGDIR`` is set already.
+the process a directory with a link to it: ``MPLCONFIGDIR`` if that is set, else
+one of its own. Loaded by ``lynx_image.pth``.
 """
 
 import os
 
 
 def _prepare(cache: str = "/opt/lynx/share/matplotlib") -> None:
-    if os.environ.get("MPLCONFIGDIR"):
-        return
-    temporary = os.environ.get("TMPDIR") or "/tmp"
-    # One directory per user: nobody else's links are followed.
-    directory = os.path.join(temporary, f"matplotlib-{os.getuid()}")
+    directory = os.environ.get("MPLCONFIGDIR")
+    if not directory:
+        directory = os.path.join(os.environ.get("TMPDIR") or "/tmp", f"matplotlib-{os.getuid()}")
     try:
         os.makedirs(directory, mode=0o700, exist_ok=True)
         for name in os.listdir(cache):
@@ -22,7 +20,7 @@ def _prepare(cache: str = "/opt/lynx/share/matplotlib") -> None:
             if name.endswith(".json") and not os.path.lexists(link):
                 os.symlink(os.path.join(cache, name), link)
     except OSError:
-        return  # matplotlib then falls back to a directory of its own
+        return  # matplotlib then makes do with a temporary directory
     os.environ["MPLCONFIGDIR"] = directory
 
 

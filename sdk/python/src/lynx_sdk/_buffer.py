@@ -1,0 +1,132 @@
+"""What telemetry keeps in memory: the batch being filled, and batches not acknowledged yet.
+
+No threads and no network here; :class:`lynx_sdk.telemetry.Telemetry` holds a lock
+around each call.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lynx_sdk._proto import telemetry_pb2
+
+# A batch is full at so many values: about 40 bytes each, so 40 kB.
+BATCH_VALUES = 1000
+# The runner takes messages up to 1 MiB; a single sample must stay below that.
+MAX_SAMPLE_BYTES = 900 << 10
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A numbered batch, encoded."""
+
+    sequence: int
+    samples: int
+    payload: bytes
+
+
+class Buffer:
+    """An open batch, then a queue of closed ones, bounded by ``limit`` bytes.
+
+    At the limit new samples are dropped, not old ones: the numbers of the queued
+    batches may have been seen by the server already and must stay without gaps.
+    """
+
+    def __init__(self, attempt_id: str, units: Mapping[str, str], limit: int) -> None:
+        self._attempt_id = attempt_id
+        self._units = dict(units)
+        self._limit = limit
+        self._queue: deque[Batch] = deque()
+        self._queued_bytes = 0
+        self._sequence = 0  # of the newest closed batch
+        self._reported_dropped = 0
+        self.acknowledged = self.dropped = 0
+        self._open()
+
+    def _open(self) -> None:
+        self._request = telemetry_pb2.StreamRequest(attempt_id=self._attempt_id)
+        self._samples = self._values = 0
+
+    @property
+    def has_open(self) -> bool:
+        """Whether the open batch holds anything."""
+        return self._samples > 0
+
+    @property
+    def pending(self) -> int:
+        """The samples that the server has not acknowledged."""
+        return self._samples + sum(batch.samples for batch in self._queue)
+
+    @property
+    def unreported_drops(self) -> bool:
+        """Whether samples were dropped since the last batch said how many were."""
+        return self.dropped != self._reported_dropped
+
+    def has_room(self) -> bool:
+        """Whether another sample may be added."""
+        return self._queued_bytes < self._limit
+
+    def append(self, time_seconds: float, values: Mapping[str, Any]) -> bool:
+        """Add a sample to the open batch; True if it closed the batch because it is full.
+
+        Raises TypeError or ValueError, and adds nothing, for what cannot be sent.
+        """
+        samples = self._request.samples
+        try:
+            sample = samples.add(time_seconds=time_seconds)
+            add = sample.values.add
+            for name, value in values.items():
+                if type(value) is tuple:
+                    number, unit = value
+                    add(name=name, value=number, unit=unit)
+                    self._units[name] = unit
+                else:
+                    add(name=name, value=value, unit=self._units.get(name, ""))
+            if len(values) > BATCH_VALUES and sample.ByteSize() > MAX_SAMPLE_BYTES:
+                raise ValueError(f"one with {len(values)} values is too large")
+        except BaseException:
+            if len(samples) > self._samples:
+                del samples[-1]
+            raise
+        self._samples += 1
+        self._values += len(values) + 1
+        if self._values < BATCH_VALUES:
+            return False
+        self.close_batch()
+        return True
+
+    def close_batch(self) -> None:
+        """Give the open batch a number and the count of dropped samples, and queue it."""
+        self._sequence += 1
+        self._request.sequence = self._sequence
+        self._request.client_dropped_samples = self.dropped
+        self._reported_dropped = self.dropped
+        payload = self._request.SerializeToString()
+        self._queue.append(Batch(self._sequence, self._samples, payload))
+        self._queued_bytes += len(payload)
+        self._open()
+
+    def acknowledge(self, sequence: int) -> None:
+        """Forget all batches up to a number."""
+        while self._queue and self._queue[0].sequence <= sequence:
+            batch = self._queue.popleft()
+            self._queued_bytes -= len(batch.payload)
+            self.acknowledged += batch.samples
+
+    def next_after(self, sequence: int) -> Batch | None:
+        """Return the oldest closed batch with a number above the given one."""
+        if not self._queue or self._queue[-1].sequence <= sequence:
+            return None
+        return self._queue[max(sequence + 1 - self._queue[0].sequence, 0)]
+
+    def drop_all(self) -> int:
+        """Give up what is left; return how many samples that were."""
+        lost = self.pending
+        self.dropped += lost
+        self._queue.clear()
+        self._queued_bytes = 0
+        self._open()
+        return lost
