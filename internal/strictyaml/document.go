@@ -196,7 +196,7 @@ func find(node *yaml.Node, path string) (found *yaml.Node, exact bool) {
 	found = node
 	for key, child := range children(node) {
 		rest, ok := strings.CutPrefix(path, key)
-		if !ok || rest != "" && rest[0] != '.' && rest[0] != '[' {
+		if !ok || rest == "." || rest != "" && rest[0] != '.' && rest[0] != '[' {
 			continue
 		}
 		if found, exact = find(child, strings.TrimPrefix(rest, ".")); exact {

@@ -68,9 +68,11 @@ func (v Value) Field(key string) (Value, bool) {
 	return Value{}, false
 }
 
-// Errorf adds an error about this value.
+// Errorf adds an error about this value, unless there is one already.
 func (v Value) Errorf(format string, args ...any) {
-	v.doc.add(v.node, v.path, fmt.Sprintf(format, args...))
+	if !v.doc.isReported(v.path) {
+		v.doc.add(v.node, v.path, fmt.Sprintf(format, args...))
+	}
 }
 
 // FieldErrorf adds an error about a key of this mapping, which may be missing; like

@@ -154,7 +154,7 @@ func (d Normal) check(report func(field, message string)) {
 	switch {
 	case d.StdDev <= 0:
 		report("std_dev", fmt.Sprintf("%v is not positive; want std_dev > 0 (for one fixed value, use type: constant)", d.StdDev))
-	case math.IsInf(math.Abs(d.Mean)+reach*d.StdDev, 0):
+	case math.IsInf(math.Abs(d.Mean)+float64(reach*d.StdDev), 0):
 		report("std_dev", fmt.Sprintf("mean %v and std_dev %v reach beyond double precision", d.Mean, d.StdDev))
 	}
 }

@@ -37,7 +37,7 @@ func newStream(seed uint64, name string) stream {
 // fraction is uniform in the open interval (0, 1): (m + ½) 2^-52, m being the
 // upper 52 bits of one number of the stream. It is exact, and symmetric about ½.
 func (s stream) fraction() float64 {
-	return (float64(s.source.Uint64()>>12) + 0.5) * 0x1p-52
+	return float64((float64(s.source.Uint64()>>12) + 0.5) * 0x1p-52)
 }
 
 // below is uniform in 0 … n-1, without bias: the upper half of the 128-bit product
