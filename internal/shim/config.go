@@ -16,6 +16,8 @@ import (
 // and environment together than 6 MiB.
 const maxConfig = 8 << 20
 
+// loadConfig reads the configuration. With an error it returns as much as could be
+// read, for the control socket in it.
 func loadConfig(path string) (Config, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -33,10 +35,10 @@ func loadConfig(path string) (Config, error) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&c); err != nil {
-		return Config{}, fmt.Errorf("configuration %s: %w", path, err)
+		return c, fmt.Errorf("configuration %s: %w", path, err)
 	}
 	if err := c.check(); err != nil {
-		return Config{}, fmt.Errorf("configuration %s: %w", path, err)
+		return c, fmt.Errorf("configuration %s: %w", path, err)
 	}
 	return c, nil
 }

@@ -158,9 +158,6 @@ func (l *link) send(m Message) bool {
 
 // connect waits for the first connection, at most limit.
 func (l *link) connect(limit time.Duration) {
-	if l.socket == "" {
-		return
-	}
 	select {
 	case <-l.connected:
 	case <-time.After(limit):

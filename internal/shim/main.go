@@ -25,23 +25,33 @@ func Main(configPath string) (exitCode int) {
 		return complain(err)
 	}
 	config, err := loadConfig(configPath)
-	if err != nil {
-		return complain(err) // and nobody else is known to complain to
+	if config.ControlSocket == "" && err != nil {
+		return complain(err)
 	}
-	spare := newReserve()
+	spare := new(reserve)
 	link := newLink(config.ControlSocket, spare)
 	if config.ControlSocket != "" {
 		go link.run(context.Background())
+		link.connect(connectLimit)
 	}
-	s := supervisor{config: config, signals: signals, spare: spare, link: link}
-	report := s.supervise(score)
+	var report ExitReport
+	if err != nil {
+		report = setupFailed(err)
+	} else {
+		s := supervisor{config: config, signals: signals, spare: spare, link: link}
+		report = s.supervise(score)
+	}
 	report.ExecError, report.SetupError = bounded(report.ExecError), bounded(report.SetupError)
 	link.exit(report, ackLimit)
 	return report.Code
 }
 
-// complain says on standard error, which only a person who tries the shim by hand
-// sees, why it can't do anything.
+func setupFailed(err error) ExitReport {
+	return ExitReport{Code: ExitSetup, SetupError: err.Error()}
+}
+
+// complain says on standard error why the shim can't do anything, where it knows
+// nobody else to say it to.
 func complain(err error) int {
 	fmt.Fprintln(os.Stderr, "lynx-shim:", err)
 	return ExitSetup
@@ -64,18 +74,23 @@ type supervisor struct {
 
 // supervise prepares, starts and watches the job, and returns how it ended.
 func (s *supervisor) supervise(score oomScore) ExitReport {
-	s.link.connect(connectLimit)
 	null, err := s.prepare()
 	if err != nil {
-		return ExitReport{Code: ExitSetup, SetupError: err.Error()}
+		return setupFailed(err)
 	}
 	var pid int
 	begin := time.Now()
+	s.spare.refill()
+	stdio := [3]uintptr{null.Fd(), s.stdout.writer.Fd(), s.stderr.writer.Fd()}
 	score.during(func() {
-		pid, err = startJob(s.config, s.environment(), [3]uintptr{null.Fd(), s.stdout.writer.Fd(), s.stderr.writer.Fd()})
+		err = s.spare.with(func() (err error) {
+			pid, err = startJob(s.config, s.environment(), stdio)
+			return err
+		})
 	})
 	runtime.UnlockOSThread()
 	_ = null.Close()
+	s.spare.refill()
 	s.stdout.start()
 	s.stderr.start()
 	if err != nil {
@@ -120,7 +135,7 @@ func (s *supervisor) environment() []string {
 
 // failed is the report on a job that could not be started.
 func (s *supervisor) failed(err error) ExitReport {
-	report := ExitReport{Code: ExitSetup, SetupError: err.Error()}
+	report := setupFailed(err)
 	if exec := (*execError)(nil); errors.As(err, &exec) {
 		report = ExitReport{Code: exec.code, ExecError: exec.reason}
 	}

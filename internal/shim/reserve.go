@@ -13,18 +13,11 @@ import (
 const reserveFiles = 2*maxConnections + 6
 
 // reserve holds open files for the time when no more can be opened, because the
-// system's table is full or somebody lowered the shim's limit. It may be used
-// concurrently.
+// system's table is full or somebody lowered the shim's limit. It holds none
+// until refill. It may be used concurrently.
 type reserve struct {
 	mu   sync.Mutex
 	held []int
-}
-
-// newReserve fills a reserve, as far as the limits let it.
-func newReserve() *reserve {
-	r := &reserve{held: make([]int, 0, reserveFiles)}
-	r.refill()
-	return r
 }
 
 // with runs open. Where that finds no descriptor left, it runs again with one of
@@ -52,7 +45,8 @@ func (r *reserve) release() bool {
 	return true
 }
 
-// refill takes back what was freed, after descriptors were closed.
+// refill takes what is missing, after descriptors were closed, as far as the
+// limits let it.
 func (r *reserve) refill() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

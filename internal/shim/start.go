@@ -116,7 +116,9 @@ func executable(path string) error {
 	return unix.Access(path, unix.X_OK)
 }
 
-func missing(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) }
+func missing(err error) bool {
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ENAMETOOLONG)
+}
 
 func refuse(path string, err error) error {
 	if missing(err) {
