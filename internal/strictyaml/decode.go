@@ -14,8 +14,9 @@ import (
 )
 
 // Decode decodes the value into what into points to, and returns whether all was
-// well; what was not is recorded in the document. The keys in also belong to
-// somebody else: they are neither decoded nor unknown.
+// well; what was not is recorded in the document, and numbers keep the value that
+// they had. The keys in also belong to somebody else: they are neither decoded nor
+// unknown.
 //
 // An empty value is an absent one for pointers, mappings, lists and structs, and
 // an error for everything else.
@@ -202,7 +203,9 @@ func (v Value) Float() (float64, bool) {
 
 func (v Value) decodeFloat(rv reflect.Value) bool {
 	x, ok := v.Float()
-	rv.SetFloat(x)
+	if ok {
+		rv.SetFloat(x)
+	}
 	return ok
 }
 
@@ -236,11 +239,15 @@ func (v Value) decodeInt(rv reflect.Value) bool {
 func setInt(rv reflect.Value, digits string) bool {
 	if rv.CanUint() {
 		n, err := strconv.ParseUint(strings.TrimPrefix(digits, "+"), 10, rv.Type().Bits())
-		rv.SetUint(n)
+		if err == nil {
+			rv.SetUint(n)
+		}
 		return err == nil
 	}
 	n, err := strconv.ParseInt(digits, 10, rv.Type().Bits())
-	rv.SetInt(n)
+	if err == nil {
+		rv.SetInt(n)
+	}
 	return err == nil
 }
 

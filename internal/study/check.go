@@ -71,7 +71,7 @@ func within[N int | int64 | uint64](c checker, path string, got, least, most N) 
 // positive checks a number that may be nil.
 func (c checker) positive(path string, x *float64) {
 	if x != nil && *x <= 0 {
-		c.doc.Errorf(path, "%v is not positive; want more than 0", *x)
+		c.doc.Errorf(path, "%s is not positive; want more than 0", show(*x))
 	}
 }
 
@@ -193,7 +193,7 @@ func (c checker) container(k *Container) {
 	}
 	if c.doc.Has(at("memory_request")) {
 		if bytes := k.MemoryBytes(); bytes < minMemoryBytes || bytes > maxMemoryBytes {
-			c.doc.Errorf(at("memory_request"), "%q is %d bytes; want 6Mi to 1Pi (m means thousandths, Mi means mebibytes)", k.MemoryRequest, bytes)
+			c.doc.Errorf(at("memory_request"), "%q is out of range; want 6Mi to 1Pi (Mi is mebibytes; m is thousandths of a byte)", k.MemoryRequest)
 		}
 	}
 	if c.doc.Has(at("gpu_request")) {

@@ -19,7 +19,7 @@ func normalQuantile(u float64) float64 {
 	}
 	q := u - 0.5
 	if math.Abs(q) <= 0.425 {
-		return q * ratio(0.180625-float64(q*q), &centralP, &centralQ)
+		return float64(q * ratio(0.180625-float64(q*q), &centralP, &centralQ))
 	}
 	r := math.Sqrt(-logarithm(min(u, 1-u)))
 	var z float64

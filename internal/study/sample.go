@@ -54,6 +54,9 @@ func (d Distribution) valid() (err error) {
 			err = fmt.Errorf("distribution.%s: %s", field, message)
 		}
 	})
+	if median := d.Quantile(0.5); err == nil && (math.IsNaN(median) || math.IsInf(median, 0)) {
+		err = fmt.Errorf("distribution: a field is not a finite number")
+	}
 	return err
 }
 

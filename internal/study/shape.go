@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 
 	"github.com/tetryx/lynx-runner/internal/strictyaml"
@@ -21,16 +22,19 @@ type Shape interface {
 	// 0 to 1. It never decreases, and rounds the same way on every architecture.
 	// At 0 and 1 it is the end of the support, which may be infinite.
 	Quantile(u float64) float64
-	// check calls report for each field that makes no distribution.
+	// check calls report for each field that makes no distribution. A field that
+	// could not be read is NaN, and nothing is said about it.
 	check(report func(field, message string))
 }
 
 // shapes are the distributions that a document may name, sorted by name.
 var shapes = []descriptor{
-	describe[Constant](),
-	describe[Normal](),
-	describe[Uniform](),
+	describe(Constant{Value: unread}),
+	describe(Normal{Mean: unread, StdDev: unread}),
+	describe(Uniform{Min: unread, Max: unread}),
 }
+
+var unread = math.NaN()
 
 // descriptor is how a distribution is found and read.
 type descriptor struct {
@@ -39,10 +43,9 @@ type descriptor struct {
 	decode func(v strictyaml.Value) (Shape, bool)
 }
 
-func describe[S Shape]() descriptor {
-	var zero S
-	return descriptor{zero.Type(), func(v strictyaml.Value) (Shape, bool) {
-		var s S
+func describe[S Shape](blank S) descriptor {
+	return descriptor{blank.Type(), func(v strictyaml.Value) (Shape, bool) {
+		s := blank
 		ok := v.Decode(&s, "type")
 		return s, ok
 	}}
@@ -63,12 +66,11 @@ func (d *Distribution) DecodeStrict(v strictyaml.Value) bool {
 		if s.name != name {
 			continue
 		}
-		if d.Shape, ok = s.decode(v); ok {
-			d.check(func(field, message string) {
-				ok = false
-				v.FieldErrorf(field, "%s", message)
-			})
-		}
+		d.Shape, ok = s.decode(v)
+		d.check(func(field, message string) {
+			ok = false
+			v.FieldErrorf(field, "%s", message)
+		})
 		return ok
 	}
 	kind.Errorf("unknown distribution %s%s", kind.Describe(), suggest(name, shapeNames()))
@@ -110,6 +112,14 @@ func suggest(name string, valid nameList) string {
 	return fmt.Sprintf("; want one of %s", valid)
 }
 
+// show writes a number as people do, 6950000 rather than 6.95e+06.
+func show(x float64) string {
+	if size := math.Abs(x); size == 0 || size >= 1e-4 && size < 1e15 {
+		return strconv.FormatFloat(x, 'f', -1, 64)
+	}
+	return strconv.FormatFloat(x, 'g', -1, 64)
+}
+
 // Uniform has the same density everywhere from Min to Max.
 type Uniform struct {
 	Min float64 `yaml:"min" json:"min" strict:"required"`
@@ -127,9 +137,9 @@ func (d Uniform) Quantile(u float64) float64 {
 func (d Uniform) check(report func(field, message string)) {
 	switch {
 	case d.Min >= d.Max:
-		report("max", fmt.Sprintf("%v is not greater than min, %v; want min < max (for one fixed value, use type: constant)", d.Max, d.Min))
+		report("max", fmt.Sprintf("%s is not greater than min, %s; want min < max (for one fixed value, use type: constant)", show(d.Max), show(d.Min)))
 	case math.IsInf(d.Max-d.Min, 0):
-		report("max", fmt.Sprintf("max − min overflows double precision (min %v, max %v); want a narrower range", d.Min, d.Max))
+		report("max", fmt.Sprintf("max − min overflows double precision (min %s, max %s); want a narrower range", show(d.Min), show(d.Max)))
 	}
 }
 
@@ -153,9 +163,9 @@ func (d Normal) check(report func(field, message string)) {
 	const reach = 16
 	switch {
 	case d.StdDev <= 0:
-		report("std_dev", fmt.Sprintf("%v is not positive; want std_dev > 0 (for one fixed value, use type: constant)", d.StdDev))
+		report("std_dev", fmt.Sprintf("%s is not positive; want std_dev > 0 (for one fixed value, use type: constant)", show(d.StdDev)))
 	case math.IsInf(math.Abs(d.Mean)+float64(reach*d.StdDev), 0):
-		report("std_dev", fmt.Sprintf("mean %v and std_dev %v reach beyond double precision", d.Mean, d.StdDev))
+		report("std_dev", fmt.Sprintf("mean %s and std_dev %s reach beyond double precision", show(d.Mean), show(d.StdDev)))
 	}
 }
 
