@@ -150,15 +150,14 @@ func (j *job) checkOutput(ctx context.Context, rec *record) {
 	}
 }
 
-// overLimit says which limit is exceeded; empty if none is.
+// overLimit says which limit is exceeded; empty if none is. What a tree that is
+// not readable or too deep hides is found when the job's files are collected.
 func overLimit(use artifact.Use, limits artifact.Limits) string {
 	switch {
-	case use.Bytes > limits.TotalBytes:
+	case max(use.Bytes, use.Allocated) > limits.TotalBytes:
 		return fmt.Sprintf("more than %s in its output and logs", bytesText(limits.TotalBytes))
-	case use.Files > limits.Files:
+	case use.Files > limits.Files || use.Entries > 2*limits.Files:
 		return fmt.Sprintf("more than %d files", limits.Files)
-	case use.Truncated:
-		return fmt.Sprintf("directories more than %d deep, or more entries than can be counted", limits.Depth)
 	}
 	return ""
 }

@@ -1,0 +1,209 @@
+package runner
+
+import (
+	"context"
+	"maps"
+	"net"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	runnerv1 "github.com/tetryx/lynx-runner/proto/lynx/runner/v1"
+)
+
+// patience is how long a test waits for something that must happen.
+const patience = 30 * time.Second
+
+// scriptedPlatform is the far end: a real gRPC server whose answers a test
+// decides.
+type scriptedPlatform struct {
+	runnerv1.UnimplementedRunnerServiceServer
+	t      *testing.T
+	socket string
+	server *grpc.Server
+
+	mu         sync.Mutex
+	changed    chan struct{}
+	queue      []*runnerv1.Assignment
+	sessions   []string
+	registers  []*runnerv1.RegisterRequest
+	heartbeats []*runnerv1.HeartbeatRequest
+	started    []string
+	results    map[string]*runnerv1.Result
+	claimed    int // claims that were answered with jobs
+	asked      int // claims that arrived
+	cancel     map[string]bool
+	lost       map[string]bool
+	drained    bool
+	// fail, if set, answers a method in the platform's place with an error.
+	fail func(method string) error
+}
+
+func newPlatform(t *testing.T) *scriptedPlatform {
+	p := &scriptedPlatform{
+		t: t, socket: filepath.Join(t.TempDir(), "p.sock"), changed: make(chan struct{}),
+		results: map[string]*runnerv1.Result{}, cancel: map[string]bool{}, lost: map[string]bool{},
+	}
+	p.up()
+	t.Cleanup(func() { p.server.Stop() })
+	return p
+}
+
+// up serves; down ends that, with every connection.
+func (p *scriptedPlatform) up() {
+	l, err := net.Listen("unix", p.socket)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.server = grpc.NewServer()
+	runnerv1.RegisterRunnerServiceServer(p.server, p)
+	go p.server.Serve(l)
+}
+
+func (p *scriptedPlatform) down() { p.server.Stop() }
+
+// client connects as a runner would, with quick reconnections.
+func (p *scriptedPlatform) client() runnerv1.RunnerServiceClient {
+	conn, err := grpc.NewClient("unix://"+p.socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() { conn.Close() })
+	return runnerv1.NewRunnerServiceClient(conn)
+}
+
+// change alters the script and wakes whoever waits for it.
+func (p *scriptedPlatform) change(f func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f()
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+func (p *scriptedPlatform) submit(list ...*runnerv1.Assignment) {
+	p.change(func() { p.queue = append(p.queue, list...) })
+}
+
+// await waits until cond, which runs under the lock, holds.
+func (p *scriptedPlatform) await(what string, cond func() bool) {
+	p.t.Helper()
+	deadline := time.After(patience)
+	for {
+		p.mu.Lock()
+		ok, changed := cond(), p.changed
+		p.mu.Unlock()
+		if ok {
+			return
+		}
+		select {
+		case <-changed:
+		case <-deadline:
+			p.t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+// result waits for an attempt's result.
+func (p *scriptedPlatform) result(id string) *runnerv1.Result {
+	p.t.Helper()
+	p.await("the result of "+id, func() bool { return p.results[id] != nil })
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.results[id]
+}
+
+// refuse is the answer to a call: the script's, or that the session is unknown.
+func (p *scriptedPlatform) refuse(method, session string) error {
+	if p.fail != nil {
+		if err := p.fail(method); err != nil {
+			return err
+		}
+	}
+	if method != "Register" && (len(p.sessions) == 0 || p.sessions[len(p.sessions)-1] != session) {
+		return runnerv1.NewError(codes.Unauthenticated, runnerv1.ReasonUnknownSession, "no such session")
+	}
+	return nil
+}
+
+func (p *scriptedPlatform) Register(_ context.Context, in *runnerv1.RegisterRequest) (out *runnerv1.RegisterResponse, err error) {
+	p.change(func() {
+		if err = p.refuse("Register", ""); err != nil {
+			return
+		}
+		p.registers = append(p.registers, in)
+		p.sessions = append(p.sessions, "session-"+string(rune('a'+len(p.sessions))))
+		out = &runnerv1.RegisterResponse{SessionId: p.sessions[len(p.sessions)-1], HeartbeatInterval: durationpb.New(20 * time.Millisecond)}
+	})
+	return out, err
+}
+
+func (p *scriptedPlatform) ClaimJobs(ctx context.Context, in *runnerv1.ClaimJobsRequest) (*runnerv1.ClaimJobsResponse, error) {
+	p.change(func() { p.asked++ })
+	timeout := time.After(in.GetWait().AsDuration())
+	for {
+		p.mu.Lock()
+		if err := p.refuse("ClaimJobs", in.GetSessionId()); err != nil {
+			p.mu.Unlock()
+			return nil, err
+		}
+		changed := p.changed
+		n := min(len(p.queue), int(in.GetMaxJobs()))
+		got := p.queue[:n:n]
+		p.queue = p.queue[n:]
+		if n > 0 {
+			p.claimed++
+		}
+		p.mu.Unlock()
+		if n > 0 {
+			return &runnerv1.ClaimJobsResponse{Assignments: got}, nil
+		}
+		select {
+		case <-changed:
+		case <-timeout:
+			return &runnerv1.ClaimJobsResponse{}, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (p *scriptedPlatform) Heartbeat(_ context.Context, in *runnerv1.HeartbeatRequest) (out *runnerv1.HeartbeatResponse, err error) {
+	p.change(func() {
+		if err = p.refuse("Heartbeat", in.GetSessionId()); err != nil {
+			return
+		}
+		p.heartbeats = append(p.heartbeats, in)
+		out = &runnerv1.HeartbeatResponse{
+			Drain: p.drained, Cancel: slices.Collect(maps.Keys(p.cancel)), Lost: slices.Collect(maps.Keys(p.lost)),
+		}
+	})
+	return out, err
+}
+
+func (p *scriptedPlatform) ReportStarted(_ context.Context, in *runnerv1.ReportStartedRequest) (*runnerv1.ReportStartedResponse, error) {
+	var err error
+	p.change(func() {
+		if err = p.refuse("ReportStarted", in.GetSessionId()); err == nil {
+			p.started = append(p.started, in.GetAttempt().GetAttemptId())
+		}
+	})
+	return &runnerv1.ReportStartedResponse{}, err
+}
+
+func (p *scriptedPlatform) ReportResult(_ context.Context, in *runnerv1.ReportResultRequest) (*runnerv1.ReportResultResponse, error) {
+	var err error
+	p.change(func() {
+		if err = p.refuse("ReportResult", in.GetSessionId()); err == nil {
+			p.results[in.GetAttempt().GetAttemptId()] = in.GetResult()
+		}
+	})
+	return &runnerv1.ReportResultResponse{}, err
+}
