@@ -42,7 +42,7 @@ func (t *treeDigest) sum(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	listing := sha256.New()
 	if err := walkTree(ctx, root, func(p string, info fs.FileInfo) error {
 		fmt.Fprintf(listing, "%q %v %d %d\n", p, info.Mode(), info.Size(), info.ModTime().UnixNano())

@@ -40,7 +40,7 @@ func (j *job) makeDirectories() (dir string, err error) {
 	if err != nil {
 		return "", err
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	parent := filepath.Join(j.a.GetBatchId(), fmt.Sprintf("%05d", j.a.GetRunIndex()))
 	for _, p := range []string{j.a.GetBatchId(), parent} {
 		if err := j.makeShared(root, p); err != nil {

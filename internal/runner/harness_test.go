@@ -14,11 +14,14 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/tetryx/lynx-runner/executor"
 	"github.com/tetryx/lynx-runner/internal/runner/config"
+	"github.com/tetryx/lynx-runner/internal/runner/journal"
 	runnerv1 "github.com/tetryx/lynx-runner/proto/lynx/runner/v1"
 )
 
@@ -217,4 +220,24 @@ func files(t *testing.T, dir string) []string {
 
 func attemptDir(b *bench, run int) string {
 	return filepath.Join(b.cfg.OutputRoot, "batch", fmt.Sprintf("%05d", run), "attempt-1")
+}
+
+// mustOpen opens the journal of a runner that has ended.
+func mustOpen(t *testing.T, b *bench) *journal.Journal {
+	t.Helper()
+	j, err := journal.Open(b.cfg.StateDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { j.Close() })
+	return j
+}
+
+func unavailable(method string) func(string) error {
+	return func(m string) error {
+		if m == method {
+			return status.Error(codes.Unavailable, "scripted")
+		}
+		return nil
+	}
 }

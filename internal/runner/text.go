@@ -2,6 +2,7 @@ package runner
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"strings"
@@ -56,7 +57,7 @@ func lastLineOf(dir, name string) string {
 	if err != nil {
 		return ""
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	before, err := root.Lstat(name)
 	if err != nil || !before.Mode().IsRegular() {
 		return ""
@@ -72,7 +73,7 @@ func lastLineOf(dir, name string) string {
 	}
 	tail := make([]byte, min(info.Size(), tailBytes))
 	n, err := f.ReadAt(tail, info.Size()-int64(len(tail)))
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return ""
 	}
 	return lastLineIn(tail[:n])

@@ -39,7 +39,7 @@ func thisHost(environ []string) (host, error) {
 	if err := unix.Sysinfo(&info); err != nil {
 		return host{}, fmt.Errorf("memory of this host: %w", err)
 	}
-	h.memory = int64(uint64(info.Totalram) * uint64(info.Unit))
+	h.memory = int64(info.Totalram) * int64(info.Unit)
 	for _, entry := range environ {
 		switch key, value, _ := strings.Cut(entry, "="); key {
 		case "HOME":

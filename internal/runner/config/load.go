@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding"
+	"errors"
 	"fmt"
 	"os"
 	"reflect"
@@ -175,8 +176,8 @@ func splitList(text string) []string {
 
 // withoutPlaces takes line and column out of errors: a variable has none.
 func withoutPlaces(err error) error {
-	errs, ok := err.(*strictyaml.Errors)
-	if !ok {
+	var errs *strictyaml.Errors
+	if !errors.As(err, &errs) {
 		return err
 	}
 	for i := range errs.List {

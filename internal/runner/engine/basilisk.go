@@ -15,6 +15,7 @@ type basilisk struct {
 	entrypoint string
 }
 
+// Name implements Engine.
 func (b *basilisk) Name() string { return basiliskName }
 
 // Command is [python, scenario]; the scenario reads the rest from the three

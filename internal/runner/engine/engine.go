@@ -100,7 +100,7 @@ func findEntrypoint(hostWork, rel, origin string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("open the working directory: %w", err)
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	info, err := root.Stat(clean)
 	switch {
 	case isNotThere(err):
