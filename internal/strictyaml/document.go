@@ -109,7 +109,10 @@ func (d *Document) Errorf(path, format string, args ...any) {
 	if d.isReported(path) {
 		return
 	}
-	node, _ := find(d.root, path)
+	var node *yaml.Node
+	if len(d.errs) < MaxErrors { // beyond, errors are counted only, and finding is slow
+		node, _ = find(d.root, path)
+	}
 	d.add(node, path, fmt.Sprintf(format, args...))
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -339,4 +340,17 @@ func jsonOf(t *testing.T, r *study.Request) string {
 		t.Fatal(err)
 	}
 	return string(data)
+}
+
+// TestShippedStudies: every study in the repository is valid.
+func TestShippedStudies(t *testing.T) {
+	files, err := filepath.Glob("../../scenarios/*/configs/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no studies found: %v", err)
+	}
+	for _, file := range files {
+		if _, err := study.Parse([]byte(readFile(t, file)), filepath.Base(file)); err != nil {
+			t.Error(err)
+		}
+	}
 }
