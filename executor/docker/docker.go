@@ -143,6 +143,9 @@ type Executor struct {
 	starts  chan struct{}
 	pulls   singleflight.Group
 
+	// open is openInit; tests take the right to it away.
+	open func(pid int, check func() error) (*initProcess, error)
+
 	// live ends with Close, and with it every goroutine that follows a handle.
 	live   context.Context
 	cancel context.CancelFunc
@@ -180,6 +183,7 @@ func New(ctx context.Context, cfg Config) (*Executor, error) {
 	e := &Executor{
 		cfg: cfg, log: cfg.Log, engine: eng, info: info, seccomp: profile,
 		starts: make(chan struct{}, cfg.MaxStarts),
+		open:   openInit,
 		live:   live, cancel: cancel,
 		handles: map[string]*pending{},
 	}

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/moby/moby/client"
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/tetryx/lynx-runner/executor"
 	"github.com/tetryx/lynx-runner/executor/docker/dockertest"
@@ -23,10 +22,10 @@ import (
 var (
 	shimPath, jobPath      string
 	plainImage, nastyImage string
-	testUser               = specs.User{UID: 61234, GID: 61234}
-	plain, nasty           dockertest.Image
-	testRunners                              = fmt.Sprintf("runner-%d-", os.Getpid())
-	_                      executor.Executor = (*Executor)(nil)
+
+	plain, nasty dockertest.Image
+	testRunners                    = fmt.Sprintf("runner-%d-", os.Getpid())
+	_            executor.Executor = (*Executor)(nil)
 )
 
 func TestMain(m *testing.M) {
@@ -55,7 +54,10 @@ func withEngine(m *testing.M) (code int, err error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	plain = dockertest.Image{Name: fmt.Sprintf("lynx-test-plain:%d", os.Getpid()), Files: map[string]string{"/job": jobPath}}
+	plain = dockertest.Image{
+		Name: fmt.Sprintf("lynx-test-plain:%d", os.Getpid()), Files: map[string]string{"/job": jobPath},
+		Config: map[string]any{"Cmd": []string{"/job", "exit", "0"}},
+	}
 	nasty = hostileImage()
 	for _, image := range []struct {
 		dockertest.Image

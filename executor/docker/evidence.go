@@ -16,6 +16,9 @@ type evidence struct {
 	lost string
 	// report is the shim's; nil where none came.
 	report *shim.ExitReport
+	// logs is what the log files say, where no report does; logProblem a sentence.
+	logs       executor.Logs
+	logProblem string
 	// counters are the cgroup's, if any could be read.
 	counters counters
 	// killed says that this executor killed the container.
@@ -47,6 +50,10 @@ func (v evidence) exit() executor.Exit {
 		Started: v.started, Ended: v.ended,
 		OOM:   executor.OOM{Killed: v.counters.oomKills, Limit: v.memoryLimit},
 		Usage: executor.Usage{Wall: max(0, v.ended.Sub(v.started)), CPU: v.counters.cpu, PeakMemory: v.counters.peak},
+		Logs:  v.logs,
+	}
+	if v.logProblem != "" {
+		x.Notes = append(x.Notes, v.logProblem)
 	}
 	if v.record != nil {
 		x.OOM.Engine = v.record.oomKilled
@@ -90,6 +97,8 @@ func (v evidence) decideCode(x *executor.Exit) {
 	case v.record == nil:
 		note("the exit is the shim's report alone: %s", v.lost)
 		x.Code, x.Signal, x.Known = v.report.Code, v.report.Signal, v.report.SetupError == ""
+	case v.report == nil && v.record.exitCode == sigkilled && v.killed:
+		// As it should be: nobody knows how the job would have ended.
 	case v.report == nil && v.record.exitCode == sigkilled && v.outOfMemory():
 		note("the shim's report is missing: the engine recorded SIGKILL and that the container ran out of memory")
 		x.Code, x.Signal, x.Known = sigkilled, 9, true

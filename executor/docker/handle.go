@@ -40,6 +40,7 @@ type handle struct {
 	started    time.Time
 	limit      int64
 	killAfter  time.Duration
+	logs       logs
 
 	control *control.Server // nil where it could not be opened
 	init    *initProcess    // nil where the init can't be opened from here
@@ -200,6 +201,9 @@ func (h *handle) follow(ctx context.Context, waiting exited) {
 	seen.killed, seen.ended = h.killed.Load(), h.goneAt
 	if doubtful(seen) {
 		seen.signalled = h.exec.engine.killedByOthers(ctx, h.id, h.started)
+	}
+	if seen.report == nil {
+		seen.logs, seen.logProblem = h.logs.finish()
 	}
 	h.result = seen.exit()
 }

@@ -46,8 +46,12 @@ func (e *Executor) attach(ctx context.Context, c container.InspectResponse) (*ha
 	h := e.newHandle(c.ID, labels[labelAttempt], labels[labelRuntimeDir])
 	h.limit = c.HostConfig.Memory
 	h.started = engineTime(c.State.StartedAt)
-	if ms, err := strconv.ParseInt(labels[labelKillAfter], 10, 64); err == nil {
-		h.killAfter = time.Duration(ms) * time.Millisecond
+	h.killAfter = time.Duration(labelled(labels, labelKillAfter)) * time.Millisecond
+	h.logs = logs{head: labelled(labels, labelLogHead), tail: labelled(labels, labelLogTail)}
+	for _, m := range c.HostConfig.Mounts {
+		if m.Target == executor.ContainerLog {
+			h.logs.dir = m.Source
+		}
 	}
 	switch {
 	case c.State.Status == container.StateCreated:
@@ -61,6 +65,12 @@ func (e *Executor) attach(ctx context.Context, c container.InspectResponse) (*ha
 	}
 	e.wg.Go(func() { h.follow(e.live, nil) })
 	return h, nil
+}
+
+// labelled is a number in a label; 0 if there is none.
+func labelled(labels map[string]string, name string) int64 {
+	n, _ := strconv.ParseInt(labels[name], 10, 64)
+	return n
 }
 
 // reopenControl listens again where the shim dials. Without it the job goes on

@@ -28,12 +28,20 @@ const (
 	labelRuntimeDir = labelPrefix + "runtime-dir"
 	// labelKillAfter is the shim's own deadline, in milliseconds.
 	labelKillAfter = labelPrefix + "kill-after-ms"
+	labelLogHead   = labelPrefix + "log-head"
+	labelLogTail   = labelPrefix + "log-tail"
 )
 
 // Names of files in the runtime directory.
 const (
 	shimConfigFile = "shim.json"
 	controlSocket  = "control.sock"
+)
+
+// Names of files in the log directory.
+const (
+	stdoutLog = "stdout.log"
+	stderrLog = "stderr.log"
 )
 
 // containerName is an attempt's container: a name can be given once, so a second
@@ -97,6 +105,8 @@ func (e *Executor) containerConfig(spec executor.Spec) container.Config {
 			labelRunner: e.cfg.RunnerID, labelBatch: spec.BatchID, labelJob: spec.JobID,
 			labelAttempt: spec.AttemptID, labelRuntimeDir: spec.RuntimeDir,
 			labelKillAfter: strconv.FormatInt(shimConfig(spec).KillAfterMillis, 10),
+			labelLogHead:   strconv.FormatInt(spec.LogHead, 10),
+			labelLogTail:   strconv.FormatInt(spec.LogTail, 10),
 		},
 	}
 }
@@ -147,8 +157,8 @@ func shimConfig(spec executor.Spec) shim.Config {
 	c := shim.Config{
 		Argv: spec.Argv, Env: spec.Env, Dir: executor.ContainerOutput,
 		ControlSocket: executor.ContainerRuntime + "/" + controlSocket,
-		Stdout:        executor.ContainerLog + "/stdout.log",
-		Stderr:        executor.ContainerLog + "/stderr.log",
+		Stdout:        executor.ContainerLog + "/" + stdoutLog,
+		Stderr:        executor.ContainerLog + "/" + stderrLog,
 		LogHead:       spec.LogHead, LogTail: spec.LogTail,
 	}
 	if spec.WorkDir != "" {

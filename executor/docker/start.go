@@ -175,6 +175,7 @@ func (e *Executor) run(ctx context.Context, spec executor.Spec, id string) (_ *h
 	h := e.newHandle(id, spec.AttemptID, spec.RuntimeDir)
 	h.limit = *spec.Sandbox.Resources.Memory.Limit
 	h.killAfter = time.Duration(shimConfig(spec).KillAfterMillis) * time.Millisecond
+	h.logs = logs{dir: spec.LogDir, head: spec.LogHead, tail: spec.LogTail}
 	follow, cancel := context.WithCancel(e.live)
 	defer func() {
 		if err != nil {
@@ -246,7 +247,7 @@ func (h *handle) hold(ctx context.Context, c container.InspectResponse) {
 	if pid == 0 { // it has ended already
 		return
 	}
-	init, err := openInit(pid, func() error { return h.stillInit(ctx, pid) })
+	init, err := h.exec.open(pid, func() error { return h.stillInit(ctx, pid) })
 	if err != nil {
 		h.exec.log.Debug("the container's init can't be opened; the engine's word decides", "attempt", h.attempt, "error", err)
 		return

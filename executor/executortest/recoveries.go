@@ -20,7 +20,6 @@ var recoveries = map[string]func(*testing.T, *bench){
 	"Start at once":                               startAtOnce,
 	"Start again by another process":              startByAnother,
 	"Start again by another process after an end": startEnded,
-	"Start again after Remove":                    startRemoved,
 }
 
 // one wants exactly one handle, of the attempt.
@@ -164,17 +163,5 @@ func startEnded(t *testing.T, b *bench) {
 	b.exec = b.another()
 	if x := b.run(a); !x.Known || x.Code != 9 {
 		t.Errorf("got %+v, want the result that is there", x)
-	}
-}
-
-func startRemoved(t *testing.T, b *bench) {
-	a := b.attempt("exit", "0")
-	h := b.start(a)
-	b.wait(h)
-	if err := h.Remove(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if x := b.run(a); !x.Known || x.Code != 0 {
-		t.Errorf("got %+v", x)
 	}
 }
