@@ -62,7 +62,7 @@ func TestTreeDigest(t *testing.T) {
 		t.Error("bytecode, version control or times change the digest")
 	}
 	for name, change := range map[string]func(dir string){
-		"content": func(dir string) { write(t, dir, "scenario.py", "print(2)\n") },
+		"content": func(dir string) { write(t, dir, "scenario.py", "print(1)  # changed\n") },
 		"name":    func(dir string) { os.Rename(filepath.Join(dir, "scenario.py"), filepath.Join(dir, "other.py")) },
 		"new":     func(dir string) { write(t, dir, "more.py", "") },
 		"link": func(dir string) {
