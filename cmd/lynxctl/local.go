@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/tetryx/lynx-runner/api"
 	"github.com/tetryx/lynx-runner/cmd/internal/wire"
@@ -16,6 +17,10 @@ import (
 	"github.com/tetryx/lynx-runner/internal/platform/auth"
 	"github.com/tetryx/lynx-runner/internal/runner/config"
 )
+
+// heartbeat is how often the runner asks for news: one runner in the same process
+// costs nothing, and Ctrl-C should work at once.
+const heartbeat = 500 * time.Millisecond
 
 // local is a platform and a runner in this process, which talk over unix sockets
 // in a directory that only this user can enter.
@@ -107,7 +112,8 @@ func (l *local) startPlatform(ctx context.Context, data string, log *slog.Logger
 	l.platform, err = wire.StartPlatform(ctx, wire.PlatformOptions{
 		Data: data, REST: rest, GRPC: grpc, Version: version, Log: log,
 		// The sockets' directory lets nobody else in.
-		Guard: auth.NewOpenGuard(),
+		Guard:     auth.NewOpenGuard(),
+		Heartbeat: heartbeat,
 	})
 	if err != nil {
 		return err

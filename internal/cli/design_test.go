@@ -9,12 +9,12 @@ import (
 
 func TestValidate(t *testing.T) {
 	good, _ := studyFile(t, tutorial)
-	stdout, stderr, status := lynxctl(t, nil, t.Context(), "validate", good)
+	stdout, stderr, status := lynxctl(t.Context(), t, nil, "validate", good)
 	if status != ExitOK || !strings.Contains(stdout, "is valid: 2 runs, 1 dispersions") || stderr != "" {
 		t.Errorf("status %d, stdout %q, stderr %q", status, stdout, stderr)
 	}
 	bad, _ := studyFile(t, strings.Replace(tutorial, "sampling_method", "samplng_method", 1))
-	stdout, stderr, status = lynxctl(t, nil, t.Context(), "validate", bad)
+	stdout, stderr, status = lynxctl(t.Context(), t, nil, "validate", bad)
 	if status != ExitUsage || stdout != "" {
 		t.Errorf("status %d, stdout %q", status, stdout)
 	}
@@ -29,16 +29,16 @@ func TestValidate(t *testing.T) {
 // same each time.
 func TestSampleFormatsAgree(t *testing.T) {
 	file, _ := studyFile(t, tutorial)
-	table, _, status := lynxctl(t, nil, t.Context(), "sample", file, "--runs", "5")
+	table, _, status := lynxctl(t.Context(), t, nil, "sample", file, "--runs", "5")
 	if lines := strings.Count(table, "\n"); status != ExitOK || lines < 6 {
 		t.Errorf("status %d, table:\n%s", status, table)
 	}
-	text, _, _ := lynxctl(t, nil, t.Context(), "sample", file, "--runs", "5", "--format", "csv")
+	text, _, _ := lynxctl(t.Context(), t, nil, "sample", file, "--runs", "5", "--format", "csv")
 	rows, err := csv.NewReader(strings.NewReader(text)).ReadAll()
 	if err != nil || len(rows) != 6 {
 		t.Fatalf("%v: %v", err, rows)
 	}
-	text, _, _ = lynxctl(t, nil, t.Context(), "sample", file, "--runs", "5", "--format", "json")
+	text, _, _ = lynxctl(t.Context(), t, nil, "sample", file, "--runs", "5", "--format", "json")
 	var design struct {
 		Seed uint64
 		Runs []struct {
@@ -58,7 +58,7 @@ func TestSampleFormatsAgree(t *testing.T) {
 
 func TestSampleWithoutASeedSaysWhichItTook(t *testing.T) {
 	file, _ := studyFile(t, strings.Replace(tutorial, ", seed: 42", "", 1))
-	stdout, stderr, status := lynxctl(t, nil, t.Context(), "sample", file, "--format", "json")
+	stdout, stderr, status := lynxctl(t.Context(), t, nil, "sample", file, "--format", "json")
 	var design struct{ Seed json.Number }
 	if err := json.Unmarshal([]byte(stdout), &design); err != nil || status != ExitOK {
 		t.Fatalf("status %d, %v", status, err)
@@ -66,7 +66,7 @@ func TestSampleWithoutASeedSaysWhichItTook(t *testing.T) {
 	if !strings.Contains(stderr, string(design.Seed)) {
 		t.Errorf("stderr %q does not name seed %s", stderr, design.Seed)
 	}
-	if _, stderr, status := lynxctl(t, nil, t.Context(), "sample", file, "--format", "xml"); status != ExitUsage || !strings.Contains(stderr, "table, csv or json") {
+	if _, stderr, status := lynxctl(t.Context(), t, nil, "sample", file, "--format", "xml"); status != ExitUsage || !strings.Contains(stderr, "table, csv or json") {
 		t.Errorf("status %d, stderr %q", status, stderr)
 	}
 }

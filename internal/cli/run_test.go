@@ -135,7 +135,7 @@ func row(index int, state api.JobState, outcome api.Outcome, message string) api
 
 // lynxctl runs the program with a scripted platform and returns what it printed
 // and its exit status.
-func lynxctl(t *testing.T, f *fakePlatform, interrupt context.Context, args ...string) (stdout, stderr string, status int) {
+func lynxctl(interrupt context.Context, t *testing.T, f *fakePlatform, args ...string) (stdout, stderr string, status int) {
 	t.Helper()
 	var out, errs bytes.Buffer
 	root := Root(&Program{
@@ -173,7 +173,7 @@ func TestRunOfAStudyThatPasses(t *testing.T) {
 	f := newFakePlatform(t, statusOf(api.BatchRunning, 0, 0, 0), statusOf(api.BatchRunning, 1, 0, 0), statusOf(api.BatchCompleted, 2, 0, 0))
 	f.rows = []api.RunRow{row(0, api.JobCompleted, api.OutcomeCompleted, ""), row(1, api.JobCompleted, api.OutcomeCompleted, "")}
 	study, output := studyFile(t, tutorial)
-	stdout, stderr, status := lynxctl(t, f, t.Context(), "run", study, "--output", output, "--runs", "2")
+	stdout, stderr, status := lynxctl(t.Context(), t, f, "run", study, "--output", output, "--runs", "2")
 	if status != ExitOK {
 		t.Errorf("exit status %d; stderr:\n%s", status, stderr)
 	}
@@ -205,7 +205,7 @@ func TestRunOfAStudyThatFails(t *testing.T) {
 	f.jobs = []api.Job{{JobID: "j1", Status: api.JobFailed, Outcome: &outcome, ErrorMessage: &message, RunConfig: api.RunConfig{RunID: "1"}}}
 	f.rows = []api.RunRow{row(0, api.JobCompleted, api.OutcomeCompleted, ""), row(1, api.JobFailed, outcome, message)}
 	study, output := studyFile(t, tutorial)
-	stdout, stderr, status := lynxctl(t, f, t.Context(), "run", study, "--output", output, "--metrics", "final_radius_km")
+	stdout, stderr, status := lynxctl(t.Context(), t, f, "run", study, "--output", output, "--metrics", "final_radius_km")
 	if status != ExitFailed {
 		t.Errorf("exit status %d", status)
 	}
@@ -224,7 +224,7 @@ func TestRunPrintsJSON(t *testing.T) {
 	f := newFakePlatform(t, statusOf(api.BatchCompleted, 2, 0, 0))
 	f.rows = []api.RunRow{row(0, api.JobCompleted, api.OutcomeCompleted, ""), row(1, api.JobCompleted, api.OutcomeCompleted, "")}
 	study, output := studyFile(t, tutorial)
-	stdout, _, status := lynxctl(t, f, t.Context(), "run", study, "--output", output, "--json")
+	stdout, _, status := lynxctl(t.Context(), t, f, "run", study, "--output", output, "--json")
 	var got struct {
 		Batch api.Batch    `json:"batch"`
 		Runs  []api.RunRow `json:"runs"`
@@ -249,7 +249,7 @@ func TestRunInterrupted(t *testing.T) {
 	}
 	f.rows = []api.RunRow{row(0, api.JobCancelled, api.OutcomeCancelled, "cancelled"), row(1, api.JobCancelled, api.OutcomeCancelled, "cancelled")}
 	study, output := studyFile(t, tutorial)
-	stdout, stderr, status := lynxctl(t, f, interrupt, "run", study, "--output", output)
+	stdout, stderr, status := lynxctl(interrupt, t, f, "run", study, "--output", output)
 	if status != ExitInterrupted || !f.cancelled || f.stops != 1 {
 		t.Errorf("status %d, cancelled %v, stopped %d times", status, f.cancelled, f.stops)
 	}
@@ -267,7 +267,7 @@ func TestRunWhosePlatformDies(t *testing.T) {
 		}
 	}
 	study, output := studyFile(t, tutorial)
-	_, stderr, status := lynxctl(t, f, t.Context(), "run", study, "--output", output)
+	_, stderr, status := lynxctl(t.Context(), t, f, "run", study, "--output", output)
 	if status != ExitUnreachable || !strings.Contains(stderr, "ended before the study did") {
 		t.Errorf("status %d:\n%s", status, stderr)
 	}
@@ -290,7 +290,7 @@ func TestRunUsageErrors(t *testing.T) {
 		"validate, no arg": {[]string{"validate"}, ExitUsage, "accepts 1 arg"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			stdout, stderr, status := lynxctl(t, nil, t.Context(), c.args...)
+			stdout, stderr, status := lynxctl(t.Context(), t, nil, c.args...)
 			if status != c.status || !strings.Contains(stderr, c.says) || stdout != "" {
 				t.Errorf("status %d, stderr %q, stdout %q", status, stderr, stdout)
 			}

@@ -31,7 +31,7 @@ var earlyStops = []earlyStop{
 func (c earlyStop) parameters() map[string]float64 {
 	return map[string]float64{
 		"semi_major_axis_m": c.a, "eccentricity": c.e, "inclination_deg": 33.3, "raan_deg": 48.2,
-		"arg_perigee_deg": 347.8, "true_anomaly_deg": c.f, "duration_orbits": 0.9,
+		"arg_perigee_deg": 347.8, "true_anomaly_deg": c.f, "duration_orbits": 0.75,
 	}
 }
 
@@ -48,9 +48,24 @@ func (c earlyStop) study(pace float64) string {
 	p := c.parameters()
 	p["pace_seconds_per_step"] = pace
 	for name, value := range p {
-		fmt.Fprintf(&b, "  %s: {distribution: {type: constant, value: %v}, units: none}\n", name, value)
+		fmt.Fprintf(&b, "  %s: {distribution: {type: constant, value: %v}, units: %s}\n", name, value, unitOf(name))
 	}
 	return b.String()
+}
+
+// unitOf is the unit that the scenario asks of a parameter.
+func unitOf(name string) string {
+	switch {
+	case strings.HasSuffix(name, "_m"):
+		return "m"
+	case strings.HasSuffix(name, "_deg"):
+		return "deg"
+	case name == "duration_orbits":
+		return "orbits"
+	case name == "pace_seconds_per_step":
+		return "s"
+	}
+	return "none"
 }
 
 // TestEarlyStop: the run ends with exactly the sample at which the radius first

@@ -36,8 +36,11 @@ type PlatformOptions struct {
 	REST, GRPC net.Listener
 	// Guard decides who may call.
 	Guard   *auth.Guard
-	Version string
-	Log     *slog.Logger
+	// Heartbeat is how often runners call, and so how soon they hear of a cancel;
+	// 0 means the platform's default.
+	Heartbeat time.Duration
+	Version   string
+	Log       *slog.Logger
 }
 
 // Platform is a running platform.
@@ -60,7 +63,7 @@ func StartPlatform(ctx context.Context, o PlatformOptions) (*Platform, error) {
 	if err != nil {
 		return nil, errors.Join(err, o.REST.Close(), o.GRPC.Close())
 	}
-	service := platform.New(store, platform.Options{Log: o.Log})
+	service := platform.New(store, platform.Options{HeartbeatInterval: o.Heartbeat, Log: o.Log})
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	handler := rest.New(service, rest.Options{Guard: o.Guard, Version: o.Version, Log: o.Log})
 	p := &Platform{
