@@ -79,12 +79,13 @@ class Buffer:
             sample = samples.add(time_seconds=time_seconds)
             add = sample.values.add
             for name, value in values.items():
-                if type(value) is tuple:
-                    number, unit = value
-                    add(name=name, value=number, unit=unit)
+                given = type(value) is tuple
+                number, unit = value if given else (value, self._units.get(name, ""))
+                if number is None or unit is None:  # which protobuf takes for 0 and ""
+                    raise TypeError(f"{name} is {value}")
+                add(name=name, value=number, unit=unit)
+                if given:
                     self._units[name] = unit
-                else:
-                    add(name=name, value=value, unit=self._units.get(name, ""))
             if len(values) > BATCH_VALUES and sample.ByteSize() > MAX_SAMPLE_BYTES:
                 raise ValueError(f"one with {len(values)} values is too large")
         except BaseException:

@@ -22,6 +22,7 @@ that is killed, or ends through ``os._exit``, takes its last batch with it.
 from __future__ import annotations
 
 import atexit
+import math
 import os
 import sys
 import threading
@@ -84,7 +85,7 @@ class Telemetry:
         self._changed = threading.Condition()
         self._emitted = self._rejected = self._connections = 0
         self._stream = 0  # number of the stream in use; 0 between two
-        self._last_sent = 0.0
+        self._last_sent = -math.inf
         self._flushing = False
         self._closing = False
         self._ended = False  # nothing is sent any more
@@ -154,7 +155,10 @@ class Telemetry:
                 self._changed.notify_all()
 
     def flush(self, timeout: float = 5.0) -> bool:
-        """Wait until the server has everything emitted so far; False if it has not in time."""
+        """Wait until the server has everything emitted so far.
+
+        False if it has not in time, or if samples were dropped before.
+        """
         if not self._enabled:
             return True
         with self._changed:
@@ -162,7 +166,7 @@ class Telemetry:
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._ended or not self._buffer.pending, timeout)
             self._flushing = False
-            return not self._buffer.pending
+            return not self._buffer.pending and not self._buffer.dropped
 
     def close(self, timeout: float = 5.0) -> bool:
         """Send what is left and end the stream; False if any sample was lost.
