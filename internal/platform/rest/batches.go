@@ -14,21 +14,23 @@ import (
 // maxWait is the longest that a client may ask an answer to be held back.
 const maxWait = 60 * time.Second
 
-// page are the parameters of every list.
-type page struct {
+// PageQuery is the parameters of every list. It is exported because huma looks
+// only into embedded structs that are.
+type PageQuery struct {
 	Cursor string `query:"cursor" maxLength:"256" doc:"next_cursor of the page before; leave it out for the first page."`
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"How many items the page has at most."`
 }
 
-func (p page) page() platform.Page { return platform.Page{After: p.Cursor, Limit: p.Limit} }
+func (p PageQuery) page() platform.Page { return platform.Page{After: p.Cursor, Limit: p.Limit} }
 
-type batchID struct {
+// BatchPath names a batch in the path; exported as PageQuery is.
+type BatchPath struct {
 	BatchID string `path:"batch_id" maxLength:"128" doc:"The id from the submission."`
 }
 
 // batchStatus asks for a batch, now or when it has changed.
 type batchStatus struct {
-	batchID
+	BatchPath
 
 	// Zero values mean that the parameter is not there: a wait of 0 is none, and
 	// no batch has revision 0.
@@ -37,8 +39,8 @@ type batchStatus struct {
 }
 
 type batchResults struct {
-	batchID
-	page
+	BatchPath
+	PageQuery
 }
 
 type health struct{}
@@ -71,7 +73,7 @@ func (h *handler) registerBatches(a huma.API) {
 	}, h.cancelBatch)
 }
 
-func (h *handler) batches(ctx context.Context, in *page) (*api.Page[api.Batch], error) {
+func (h *handler) batches(ctx context.Context, in *PageQuery) (*api.Page[api.Batch], error) {
 	batches, next, err := h.svc.Batches(ctx, in.page())
 	if err != nil {
 		return nil, err
@@ -100,7 +102,7 @@ func (h *handler) batchResults(ctx context.Context, in *batchResults) (*api.Batc
 	if err != nil {
 		return nil, err
 	}
-	runs, next, err := h.svc.BatchResults(ctx, in.BatchID, in.page.page())
+	runs, next, err := h.svc.BatchResults(ctx, in.BatchID, in.page())
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +110,7 @@ func (h *handler) batchResults(ctx context.Context, in *batchResults) (*api.Batc
 	return &api.BatchResults{BatchID: b.ID, Units: viewUnits(b.Spec), Items: rows.Items, NextCursor: rows.NextCursor}, nil
 }
 
-func (h *handler) cancelBatch(ctx context.Context, in *batchID) (*api.BatchStatus, error) {
+func (h *handler) cancelBatch(ctx context.Context, in *BatchPath) (*api.BatchStatus, error) {
 	return viewStatus(h.svc.CancelBatch(ctx, in.BatchID))
 }
 

@@ -12,7 +12,7 @@ import (
 )
 
 type jobFilter struct {
-	page
+	PageQuery
 
 	BatchID string `query:"batch_id" maxLength:"128" doc:"Only jobs of this batch."`
 	Status  string `query:"status" enum:"Pending,Claimed,Running,Completed,Failed,Timeout,Cancelled" doc:"Only jobs in this state."`
@@ -47,7 +47,7 @@ func (h *handler) registerJobs(a huma.API) {
 
 func (h *handler) jobs(ctx context.Context, in *jobFilter) (*api.Page[api.Job], error) {
 	filter := platform.JobFilter{BatchID: in.BatchID, State: api.JobState(in.Status)}
-	jobs, next, err := h.svc.Jobs(ctx, filter, in.page.page())
+	jobs, next, err := h.svc.Jobs(ctx, filter, in.page())
 	if err != nil {
 		return nil, err
 	}

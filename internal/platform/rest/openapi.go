@@ -3,7 +3,8 @@ package rest
 import "github.com/danielgtaylor/huma/v2"
 
 // document completes the OpenAPI document with what huma can't know, and takes
-// out its own form of errors, which no answer has.
+// out what does not exist: its own form of errors, and the media type that it
+// adds for a body that it leaves alone.
 func document(spec *huma.OpenAPI) {
 	spec.Info.Description = "Monte Carlo studies of simulations: submit a study, follow its batch, read its results. " +
 		"Errors are problems after RFC 9457; lists are paged by cursor."
@@ -16,4 +17,5 @@ func document(spec *huma.OpenAPI) {
 	schemas := spec.Components.Schemas.Map()
 	delete(schemas, "ErrorModel")
 	delete(schemas, "ErrorDetail")
+	delete(spec.Paths[submitPath].Post.RequestBody.Content, "application/octet-stream")
 }

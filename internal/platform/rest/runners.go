@@ -47,7 +47,7 @@ func one(call func(context.Context, string) (platform.RunnerView, error)) func(c
 
 // runners pages by the last runner's id: the platform knows few enough runners to
 // read them all at once.
-func (h *handler) runners(ctx context.Context, in *page) (*api.Page[api.Runner], error) {
+func (h *handler) runners(ctx context.Context, in *PageQuery) (*api.Page[api.Runner], error) {
 	all, err := h.svc.Runners(ctx)
 	if err != nil {
 		return nil, err

@@ -16,8 +16,12 @@ import (
 	"github.com/tetryx/lynx-runner/internal/study"
 )
 
-// documentName is what errors about a submission call it.
-const documentName = "study"
+const (
+	// documentName is what errors about a submission call it.
+	documentName = "study"
+	// submitPath is documented as it is, though it makes a batch.
+	submitPath = "/jobs"
+)
 
 // submission is the input of POST /jobs. Huma reads the body, with a bound, and
 // leaves it alone.
@@ -35,12 +39,14 @@ func (h *handler) registerSubmit(a huma.API) {
 	operation(h, a, huma.Operation{
 		OperationID:   "submit",
 		Method:        http.MethodPost,
-		Path:          "/jobs",
+		Path:          submitPath,
 		Summary:       "Submit a study",
 		Description:   "Makes a batch with one job for each run. A study with anything wrong in it is refused with status 422, and every error is listed with its path, line and column.",
 		Tags:          []string{"batches"},
 		DefaultStatus: http.StatusCreated,
 		MaxBodyBytes:  strictyaml.MaxBytes + 1,
+		// The study package checks the body; huma knows no YAML.
+		SkipValidateBody: true,
 		RequestBody: &huma.RequestBody{
 			Required: true,
 			Content:  map[string]*huma.MediaType{api.JSON: {Schema: schema}, api.YAML: {Schema: schema}},
