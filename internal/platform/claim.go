@@ -111,7 +111,7 @@ func (s *Service) claimFrom(u *unit, b *Batch, r *Runner, n int) ([]*runnerv1.As
 	got := make([]*runnerv1.Assignment, 0, len(jobs))
 	for i := range jobs {
 		j := &jobs[i]
-		a := claim(b, j, r, s.store.Epoch(), u.now)
+		a := claim(b, j, r, s.epoch, u.now)
 		if err := u.UpdateJob(*j); err != nil {
 			return nil, err
 		}

@@ -65,6 +65,7 @@ func randomSeed() uint64 {
 // them; any other is a failure of the store, of which nothing was done.
 type Service struct {
 	store Store
+	epoch uint64 // the store's
 	opts  Options
 	// began is when this process began to listen: a runner can't be blamed for its
 	// silence before.
@@ -76,7 +77,7 @@ type Service struct {
 // New makes the service over a store that no other service uses at the same time.
 func New(store Store, opts Options) *Service {
 	opts.fill()
-	return &Service{store: store, opts: opts, began: opts.Now()}
+	return &Service{store: store, epoch: store.Epoch(), opts: opts, began: opts.Now()}
 }
 
 // now is the clock in the precision of the store.

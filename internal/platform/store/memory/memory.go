@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/tetryx/lynx-runner/internal/platform"
 	runnerv1 "github.com/tetryx/lynx-runner/proto/lynx/runner/v1"
@@ -14,8 +15,8 @@ import (
 
 // Store is a [platform.Store] in memory.
 type Store struct {
+	epoch   atomic.Uint64
 	mu      sync.RWMutex
-	epoch   uint64
 	records records
 }
 
@@ -38,7 +39,7 @@ type resultKey struct {
 
 // New makes an empty store, opened for the first time.
 func New() *Store {
-	return &Store{epoch: 1, records: records{
+	s := &Store{records: records{
 		batches:  map[string]platform.Batch{},
 		byBatch:  map[string][]string{},
 		jobs:     map[string]platform.Job{},
@@ -46,22 +47,16 @@ func New() *Store {
 		results:  map[resultKey]*runnerv1.Result{},
 		runners:  map[string]platform.Runner{},
 	}}
+	s.Reopen()
+	return s
 }
 
 // Reopen does what closing and opening does to a durable store: it raises the
 // epoch and keeps the records.
-func (s *Store) Reopen() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.epoch++
-}
+func (s *Store) Reopen() { s.epoch.Add(1) }
 
 // Epoch implements [platform.Store].
-func (s *Store) Epoch() uint64 {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.epoch
-}
+func (s *Store) Epoch() uint64 { return s.epoch.Load() }
 
 // Update implements [platform.Store].
 func (s *Store) Update(ctx context.Context, fn func(platform.Tx) error) error {

@@ -26,7 +26,7 @@ WHERE jobs.id = ?;
 SELECT * FROM jobs WHERE batch = sqlc.arg(batch) AND run_index > sqlc.arg(after) ORDER BY run_index LIMIT sqlc.arg(n);
 
 -- name: BatchJobsByState :many
-SELECT * FROM jobs
+SELECT * FROM jobs INDEXED BY jobs_by_state
 WHERE batch = sqlc.arg(batch) AND state = sqlc.arg(state) AND run_index > sqlc.arg(after)
 ORDER BY run_index LIMIT sqlc.arg(n);
 

@@ -155,7 +155,7 @@ func (q *Queries) BatchJobs(ctx context.Context, arg BatchJobsParams) ([]Job, er
 }
 
 const batchJobsByState = `-- name: BatchJobsByState :many
-SELECT batch, run_index, id, seed, sample, state, retries, requeues, attempts, reported, token_epoch, token_counter, outcome, error_message, cancel_requested, runner_id, claimed_at, started_at, completed_at FROM jobs
+SELECT batch, run_index, id, seed, sample, state, retries, requeues, attempts, reported, token_epoch, token_counter, outcome, error_message, cancel_requested, runner_id, claimed_at, started_at, completed_at FROM jobs INDEXED BY jobs_by_state
 WHERE batch = ?1 AND state = ?2 AND run_index > ?3
 ORDER BY run_index LIMIT ?4
 `
