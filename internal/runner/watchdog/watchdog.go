@@ -109,22 +109,22 @@ func (w *Watchdog) Evaluate(s *telemetryv1.Sample) *Verdict {
 
 // judge holds one value against one condition.
 func judge(c study.Condition, time float64, v *telemetryv1.Value) *Verdict {
-	verdict := Verdict{Kind: Invalid, Condition: c, Value: v.GetValue(), Time: time}
+	kind, message := Invalid, ""
 	switch {
 	case !c.Operator.Valid():
-		verdict.Message = unknownOperator(c)
+		message = unknownOperator(c)
 	case study.NormalizeUnits(v.GetUnit()) != study.NormalizeUnits(c.Units):
-		verdict.Message = unitMismatch(c, time, v)
+		message = unitMismatch(c, time, v)
 	case !finite(v.GetValue()):
-		verdict.Message = notFinite(c, time, v)
+		message = notFinite(c, time, v)
 	case !finite(time):
-		verdict.Message = timeNotFinite(c, time)
+		message = timeNotFinite(c, time)
 	case c.Operator.Holds(v.GetValue(), c.Threshold):
-		verdict.Kind, verdict.Message = Breach, fired(c, time, v)
+		kind, message = Breach, fired(c, time, v)
 	default:
 		return nil
 	}
-	return &verdict
+	return &Verdict{Kind: kind, Condition: c, Value: v.GetValue(), Time: time, Message: message}
 }
 
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
