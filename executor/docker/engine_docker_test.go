@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -181,7 +180,12 @@ func TestEndedByOthers(t *testing.T) {
 			_, err := c.ContainerRemove(t.Context(), h.id, client.ContainerRemoveOptions{Force: true})
 			return err
 		},
-		"kill -9": func(_ *client.Client, h *handle) error { return syscall.Kill(h.init.pid, syscall.SIGKILL) },
+		"kill -9": func(_ *client.Client, h *handle) error {
+			if !kill9(h.init.pid) {
+				return errors.New("the init can't be killed")
+			}
+			return nil
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			spec := engineSpec(t, "sleep")

@@ -30,7 +30,7 @@ func TestNewFailures(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := newDaemon(t)
 			c.prepare(d)
-			_, err := New(t.Context(), Config{RunnerID: "r", Shim: fakeShim(t), Host: d.host, CallTimeout: 100 * time.Millisecond})
+			_, err := New(t.Context(), Config{RunnerID: "r", Shim: fakeShim(t), Host: d.host, CallTimeout: time.Second})
 			if !errors.Is(err, executor.ErrUnavailable) || !strings.Contains(err.Error(), c.say) {
 				t.Errorf("got %v, want ErrUnavailable that says %q", err, c.say)
 			}

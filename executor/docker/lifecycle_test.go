@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -125,7 +124,7 @@ func TestEngineAwayAtTheEnd(t *testing.T) {
 func TestEngineGoneForGood(t *testing.T) {
 	d := newDaemon(t)
 	d.init = fakeInit{Report: report(4), Code: 4}
-	h := mustStart(t, d.executor(impatient, func(c *Config) { c.RecordTimeout = 200 * time.Millisecond }), testSpec(t))
+	h := mustStart(t, d.executor(func(c *Config) { c.RecordTimeout = 200 * time.Millisecond }), testSpec(t))
 	d.on("POST /containers/{id}/wait", hang)
 	d.on("GET /containers/{id}/json", hang)
 	d.release("job-1")
@@ -172,7 +171,9 @@ func TestKilledFromOutside(t *testing.T) {
 	d := newDaemon(t)
 	d.init = fakeInit{Report: report(0)}
 	h := mustStart(t, d.executor(), testSpec(t))
-	_ = syscall.Kill(h.init.pid, syscall.SIGKILL)
+	if !kill9(h.init.pid) {
+		t.Fatal("the init can't be killed")
+	}
 	if x := mustWait(t, h); x.Known || !x.ExternalKill {
 		t.Errorf("got %+v, want an unknown end and an ExternalKill", x)
 	}
@@ -254,10 +255,13 @@ func TestStartFailures(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := newDaemon(t)
 			d.init = fakeInit{Report: report(0)}
-			e := d.executor(impatient)
+			patience := func(*Config) {}
+			if strings.HasSuffix(name, "hangs") {
+				patience = impatient
+			}
 			d.on(c.request, c.answer)
 			spec := testSpec(t)
-			_, err := e.Start(t.Context(), spec)
+			_, err := d.executor(patience).Start(t.Context(), spec)
 			if err == nil || (c.is != nil && !errors.Is(err, c.is)) || errors.Is(err, c.not) {
 				t.Errorf("got %v, want %v and not %v", err, c.is, c.not)
 			}
@@ -268,7 +272,7 @@ func TestStartFailures(t *testing.T) {
 				t.Errorf("left in the runtime directory: %v", entries)
 			}
 			d.on(c.request, nil)
-			h := mustStart(t, e, spec) // the attempt is free to be started
+			h := mustStart(t, d.executor(), spec) // the attempt is free to be started
 			if _, err := h.Kill(t.Context()); err != nil {
 				t.Error(err)
 			}
