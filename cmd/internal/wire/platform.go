@@ -35,7 +35,7 @@ type PlatformOptions struct {
 	// them.
 	REST, GRPC net.Listener
 	// Guard decides who may call.
-	Guard   *auth.Guard
+	Guard *auth.Guard
 	// Heartbeat is how often runners call, and so how soon they hear of a cancel;
 	// 0 means the platform's default.
 	Heartbeat time.Duration
