@@ -89,25 +89,28 @@ func independent(s stream, shape Shape, n int) []float64 {
 // first, which says the run that stratum j's value goes to, and then the places
 // within the strata, in the order of the strata.
 //
-// Stratum j is [Quantile(j/n), Quantile((j+1)/n)) also after rounding: where
-// rounding carries a value to the next stratum's edge, it is taken back by one
-// unit in the last place. Only strata too narrow to hold a number of double
-// precision coincide.
+// Stratum j is [Quantile(j/n), Quantile((j+1)/n)), also after rounding.
 func stratified(s stream, shape Shape, n int) []float64 {
 	values := make([]float64, n)
 	run := s.permutation(n)
 	low := shape.Quantile(0)
 	for j := range n {
 		high := shape.Quantile(float64(j+1) / float64(n))
-		u := (float64(j) + s.fraction()) / float64(n)
-		x := max(shape.Quantile(min(u, 1-0x1p-53)), low)
-		if x >= high && low < high {
-			x = math.Nextafter(high, low)
-		}
-		values[run[j]] = x
+		values[run[j]] = place(shape, low, high, (float64(j)+s.fraction())/float64(n))
 		low = high
 	}
 	return values
+}
+
+// place is the quantile of u in the stratum [low, high). Where rounding carries it to
+// the upper edge, which is the next stratum's, it is taken back by one unit in the
+// last place. Only strata too narrow to hold a number of double precision coincide.
+func place(shape Shape, low, high, u float64) float64 {
+	x := max(shape.Quantile(min(u, 1-0x1p-53)), low)
+	if x >= high && low < high {
+		return math.Nextafter(high, low)
+	}
+	return x
 }
 
 // Names are the parameters' names, sorted.

@@ -129,9 +129,14 @@ type Uniform struct {
 // Type is "uniform".
 func (Uniform) Type() string { return "uniform" }
 
-// Quantile is Min + u (Max − Min).
+// Quantile is Min + u (Max − Min), and Max at 1 whatever that sum rounds to. Below 1
+// it never exceeds Max: u is at most 1 − 2^-53, which takes more off the product than
+// rounding Max − Min can have added.
 func (d Uniform) Quantile(u float64) float64 {
-	return min(d.Min+float64(u*(d.Max-d.Min)), d.Max)
+	if u >= 1 {
+		return d.Max
+	}
+	return d.Min + float64(u*(d.Max-d.Min))
 }
 
 func (d Uniform) check(report func(field, message string)) {

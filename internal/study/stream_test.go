@@ -92,18 +92,48 @@ func TestBelow(t *testing.T) {
 	}
 }
 
-// TestBelowSkips: three quarters of 2^64 can only be unbiased if a quarter of the
-// numbers is skipped.
-func TestBelowSkips(t *testing.T) {
+// TestBelowIsUnbiased: of 2^64 numbers onto three quarters as many, a bare product
+// would give each multiple of three twice, so half of the time instead of a third.
+func TestBelowIsUnbiased(t *testing.T) {
 	const n = 3 << 62
-	s, low := newStream(3, "p"), 0
+	s, multiples := newStream(3, "p"), 0
 	for range 6000 {
-		if s.below(n) < 1<<62 {
-			low++
+		if s.below(n)%3 == 0 {
+			multiples++
 		}
 	}
-	if low < 1850 || low > 2150 { // 2000 ± 4 standard deviations
-		t.Errorf("the lowest third came up %d times of 6000", low)
+	if multiples < 1850 || multiples > 2150 { // 2000 ± 4 standard deviations
+		t.Errorf("multiples of three came up %d times of 6000", multiples)
+	}
+}
+
+// TestStratumEnds: the places nearest to a stratum's ends stay in it, and are
+// finite in the last stratum of an infinite support.
+func TestStratumEnds(t *testing.T) {
+	for _, shape := range []Shape{Normal{Mean: 5, StdDev: 2}, Uniform{Min: -1, Max: 0.1}} {
+		for _, n := range []int{1, 2, 7, 1000, MaxRuns} {
+			for _, j := range []int{0, n / 3, n - 1} {
+				low, high := shape.Quantile(float64(j)/float64(n)), shape.Quantile(float64(j+1)/float64(n))
+				for _, fraction := range []float64{0x1p-53, 0.5, 1 - 0x1p-53} {
+					x := place(shape, low, high, (float64(j)+fraction)/float64(n))
+					if x < low || x >= high || math.Abs(x-5) > 40 {
+						t.Errorf("%v, stratum %d of %d, [%v, %v): at %v there is %v", shape, j, n, low, high, fraction, x)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestPlaceIsInItsStratum even of a quantile function that errs by more than that.
+func TestPlaceIsInItsStratum(t *testing.T) {
+	for value, want := range map[float64]float64{1: 2, 2: 2, 2.5: 2.5, 3: math.Nextafter(3, 2), 4: math.Nextafter(3, 2)} {
+		if got := place(Constant{Value: value}, 2, 3, 0.5); got != want {
+			t.Errorf("%v is placed at %v", value, got)
+		}
+	}
+	if got := place(Constant{Value: 2}, 2, 2, 0.5); got != 2 {
+		t.Errorf("in an empty stratum: %v", got)
 	}
 }
 
@@ -152,8 +182,25 @@ func TestQuantilesNeverDecrease(t *testing.T) {
 			t.Errorf("at %v the quantile falls from %v to %v", edge, below, above)
 		}
 	}
-	if uniform.Quantile(0) != uniform.Min || uniform.Quantile(1) != uniform.Max {
-		t.Error("a uniform's quantiles don't end at min and max")
+}
+
+// TestUniformStaysInRange also where min + (max − min) is rounded up beyond max.
+func TestUniformStaysInRange(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := rapid.Float64Range(-1e6, 1e6).Draw(t, "a"), rapid.Float64Range(-1e6, 1e6).Draw(t, "b")
+		d := Uniform{Min: min(a, b), Max: max(a, b)}
+		if d.Quantile(0) != d.Min || d.Quantile(1) != d.Max || d.Quantile(1-0x1p-53) > d.Max {
+			t.Fatalf("%v gives %v to %v", d, d.Quantile(0), d.Quantile(1))
+		}
+	})
+	d := Uniform{Min: -0.7, Max: -0.1}
+	if sum := d.Min + (d.Max - d.Min); sum <= d.Max {
+		t.Errorf("%v is no example of rounding up: %v", d, sum)
+	}
+	for _, u := range []float64{1, 1 - 0x1p-53} {
+		if got := d.Quantile(u); got > d.Max {
+			t.Errorf("%v at %v is %v", d, u, got)
+		}
 	}
 }
 
