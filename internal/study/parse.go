@@ -42,15 +42,6 @@ func (r *Request) SetRuns(n int) error {
 	return nil
 }
 
-// SetSeed sets the seed of the batch.
-func (r *Request) SetSeed(seed uint64) error {
-	if seed > MaxSeed {
-		return fmt.Errorf("seed: %s", outOfRange(seed, 0, MaxSeed))
-	}
-	r.Config.MonteCarlo.Seed = &seed
-	return nil
-}
-
 // checkSize says what is wrong with a design's size, or "".
 func checkSize(runs, parameters int) string {
 	switch {

@@ -196,16 +196,6 @@ func TestSetRuns(t *testing.T) {
 	}
 }
 
-func TestSetSeed(t *testing.T) {
-	r := parse(t, valid)
-	if err := r.SetSeed(study.MaxSeed); err != nil || *r.Config.MonteCarlo.Seed != study.MaxSeed {
-		t.Errorf("got %v", err)
-	}
-	if err := r.SetSeed(study.MaxSeed + 1); err == nil || *r.Config.MonteCarlo.Seed != study.MaxSeed {
-		t.Errorf("a seed of 54 bits: %v", err)
-	}
-}
-
 // TestMarshalRoundTrip: the JSON of a request is a submission that reads back to
 // the same request.
 func TestMarshalRoundTrip(t *testing.T) {
