@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,12 +15,12 @@ import (
 // FinishLog puts the log at path together where the shim was killed before it
 // could, as it would have done, and removes the segments. head and tail are the
 // LogHead and LogTail that the shim was given. It may be called again, and on a
-// log that the shim has finished: then it changes nothing.
+// log that the shim has finished: then it changes nothing and only counts.
 //
 // The files are the job's to tamper with: call it only when no process of the
 // attempt lives. Only regular files with one link are touched, below path's
-// directory. The counts are what the files say: a log that a full disk cut, or
-// the job changed, may count wrong. An error that wraps fs.ErrNotExist says that
+// directory. The counts are what the files say: where a full disk cut the log,
+// the job changed it, or tail is 0, they may be too low. An error that wraps fs.ErrNotExist says that
 // there is no log.
 func FinishLog(path string, head, tail int64) (LogReport, error) {
 	root, err := os.OpenRoot(filepath.Dir(path))
@@ -62,7 +64,7 @@ func (l *cappedLog) recover(root *os.Root, name string) (LogReport, error) {
 	}
 	newest := l.segments[l.current]
 	if newest.number == 0 {
-		return LogReport{Written: info.Size()}, nil
+		return l.count(info.Size()), nil
 	}
 	if l.segments[1-l.current].number != newest.number-1 {
 		l.segments[1-l.current] = segment{}
@@ -79,6 +81,19 @@ func (l *cappedLog) recover(root *os.Root, name string) (LogReport, error) {
 	l.written = l.headLen + (newest.number-1)*l.tailMax + newest.length
 	kept, err := l.assemble()
 	return LogReport{Written: l.written, Dropped: l.written - kept}, err
+}
+
+// count counts a finished log of that size, by the line that says what was cut.
+func (l *cappedLog) count(size int64) LogReport {
+	text := make([]byte, len(cutLine)+20)
+	n, _ := l.head.ReadAt(text, l.headMax)
+	var cut int64
+	_, _ = fmt.Sscanf(string(text[:n]), cutLine, &cut)
+	line := fmt.Sprintf(cutLine, cut)
+	if cut < 1 || cut > math.MaxInt64-size || !strings.HasPrefix(string(text[:n]), line) {
+		return LogReport{Written: size}
+	}
+	return LogReport{Written: size - int64(len(line)) + cut, Dropped: cut}
 }
 
 // readSegment opens a segment; one that is missing, unused or no segment at all
