@@ -79,10 +79,18 @@ if [ ! -e "$wheels/.complete" ]; then
 	say "downloading the Python packages of the image (140 MB, once)"
 	rm -rf "$cache"/wheels-*
 	mkdir -p "$wheels"
+	case $(docker version --format '{{.Server.Arch}}') in
+	amd64) machine=x86_64 ;;
+	arm64) machine=aarch64 ;;
+	*)
+		say "there is no Basilisk for the engine's processor; it can be amd64 or arm64"
+		exit 3
+		;;
+	esac
 	platforms=
 	for tag in manylinux_2_28 manylinux_2_27 manylinux_2_26 manylinux_2_24 manylinux_2_17 manylinux2014 \
 		manylinux_2_12 manylinux2010 manylinux_2_5 manylinux1; do
-		platforms="$platforms --platform ${tag}_$(uname -m)"
+		platforms="$platforms --platform ${tag}_$machine"
 	done
 	# shellcheck disable=SC2086 # a list of options
 	python3 -m pip download --quiet --disable-pip-version-check --require-hashes \

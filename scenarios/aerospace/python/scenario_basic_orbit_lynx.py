@@ -152,9 +152,10 @@ def record(
     states: Iterator[tuple[float, Vector, Vector]], telemetry: Telemetry, pace_seconds: float
 ) -> Trajectory:
     """Collect the states, reporting each. Raises SimulationFailed for one that is not finite."""
-    rows = []
-    start = time.monotonic()
+    rows: list[tuple[float, Vector, Vector]] = []
     for seconds, position, velocity in states:
+        if not rows:
+            start = time.monotonic()  # not before the imports, which would be caught up with
         if not (np.isfinite(position).all() and np.isfinite(velocity).all()):
             raise SimulationFailed(f"the state at {seconds:g} s is not finite")
         rows.append((seconds, position, velocity))

@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -156,6 +157,23 @@ def test_a_state_that_is_not_finite_ends_the_run(bad: float) -> None:
     states = iter([(0.0, *good), (10.0, good[0], np.array([0.0, bad, 0.0]))])
     with pytest.raises(SimulationFailed, match="the state at 10 s is not finite"):
         scenario.record(states, Telemetry(None), 0.0)
+
+
+def test_the_pace_counts_from_the_first_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that only sleeping and starting up move; start-up is not caught up with."""
+    now = [100.0]
+    monkeypatch.setattr(scenario.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(scenario.time, "sleep", lambda s: now.__setitem__(0, now[0] + s))
+    seen = []
+
+    def states() -> Iterator[tuple[float, np.ndarray, np.ndarray]]:
+        now[0] += 50.0
+        for k in range(5):
+            seen.append(now[0])
+            yield 10.0 * k, np.ones(3), np.ones(3)
+
+    scenario.record(states(), Telemetry(None), 0.5)
+    assert seen == [150.0, 150.5, 151.0, 151.5, 152.0]
 
 
 @pytest.mark.parametrize("failure", [ConfigError("bad parameter"), SimulationFailed("diverged")])
