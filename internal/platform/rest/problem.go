@@ -97,6 +97,11 @@ type statusOnly struct {
 	code   int
 }
 
-func (s *statusOnly) Header() http.Header         { return s.header }
-func (s *statusOnly) WriteHeader(code int)        { s.code = code }
+// Header implements http.ResponseWriter.
+func (s *statusOnly) Header() http.Header { return s.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (s *statusOnly) WriteHeader(code int) { s.code = code }
+
+// Write implements http.ResponseWriter; what is written is not wanted.
 func (s *statusOnly) Write(b []byte) (int, error) { return len(b), nil }

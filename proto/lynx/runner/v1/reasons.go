@@ -1,3 +1,6 @@
+// Package runnerv1 is the protocol between a runner and a platform: what the
+// compiler makes of runner.proto, which documents it, and the reasons of refusals
+// (reasons.go), which protobuf has no place for.
 package runnerv1
 
 import (
