@@ -98,7 +98,8 @@ type Sandbox struct {
 	Resources specs.LinuxResources
 	// Rlimits are set on the job, by their POSIX names (RLIMIT_NOFILE, …).
 	Rlimits []specs.POSIXRlimit
-	// Seccomp is the system call filter. Nil means the engine's own default.
+	// Seccomp is the system call filter. Nil means the executor's own default
+	// profile, which is stricter than the engine's.
 	Seccomp *specs.LinuxSeccomp
 	// Capabilities are what is kept of the Linux capabilities: none by default.
 	Capabilities []string

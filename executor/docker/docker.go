@@ -151,6 +151,9 @@ type Executor struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
+	// warned holds the engine's warnings that have been logged: once is enough.
+	warned sync.Map
+
 	mu      sync.Mutex
 	handles map[string]*pending // by attempt id
 }

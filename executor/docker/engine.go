@@ -189,8 +189,8 @@ func (e *engine) killedByOthers(ctx context.Context, id string, since time.Time)
 	select {
 	case <-res.Messages:
 		return true
-	case <-res.Err: // io.EOF where there are none
-		return false
+	case err := <-res.Err: // io.EOF where there are none
+		return err == nil
 	}
 }
 

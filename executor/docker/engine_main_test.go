@@ -42,7 +42,7 @@ func withEngine(m *testing.M) (code int, err error) {
 	if err != nil {
 		return 1, err
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // the tests are over
+	defer os.RemoveAll(dir)
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return 1, err
 	}
@@ -82,7 +82,7 @@ func noneLeft(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer cli.Close() //nolint:errcheck // nothing is left to be said
+	defer cli.Close()
 	res, err := cli.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: client.Filters{}.Add("label", labelRunner)})
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -9,14 +10,19 @@ import (
 	"github.com/tetryx/lynx-runner/internal/shim"
 )
 
-// TestEvidence weighs every combination that the package documentation speaks of.
-func TestEvidence(t *testing.T) {
-	reported := func(code, signal int) *shim.ExitReport { return &shim.ExitReport{Code: code, Signal: signal} }
-	for name, c := range map[string]struct {
-		seen evidence
-		want executor.Exit // the fields that are decided; notes are compared by note
-		note string
-	}{
+// verdict is a combination of what was seen, what follows from it, and what a
+// note must say about it; an empty note wants none.
+type verdict struct {
+	seen evidence
+	want executor.Exit // the fields that are decided
+	note string
+}
+
+func reported(code, signal int) *shim.ExitReport { return &shim.ExitReport{Code: code, Signal: signal} }
+
+// withReport are the ends that the shim reported.
+func withReport() map[string]verdict {
+	return map[string]verdict{
 		"agree": {
 			evidence{record: &record{exitCode: 3}, report: reported(3, 0)},
 			executor.Exit{Known: true, Code: 3}, "",
@@ -37,6 +43,36 @@ func TestEvidence(t *testing.T) {
 			evidence{record: &record{exitCode: 137}, report: reported(0, 0), killed: true},
 			executor.Exit{}, "killed before it could exit",
 		},
+		"signalled by the engine": {
+			evidence{record: &record{exitCode: 143}, report: reported(143, 15), signalled: true},
+			executor.Exit{Known: true, Code: 143, Signal: 15, ExternalKill: true}, "somebody else",
+		},
+		"signalled by the engine after our kill": {
+			evidence{record: &record{exitCode: 143}, report: reported(143, 15), signalled: true, killed: true},
+			executor.Exit{Known: true, Code: 143, Signal: 15}, "",
+		},
+		"the job killed itself": {
+			evidence{record: &record{exitCode: 137}, report: reported(137, 9)},
+			executor.Exit{Known: true, Code: 137, Signal: 9}, "",
+		},
+		"no record, a report": {
+			evidence{lost: "gone", report: reported(4, 0)},
+			executor.Exit{Known: true, Code: 4}, "report alone: gone",
+		},
+		"not executed": {
+			evidence{record: &record{exitCode: 127}, report: &shim.ExitReport{Code: 127, ExecError: "no such file"}},
+			executor.Exit{Known: true, Code: 127, ExecError: "no such file"}, "",
+		},
+		"not prepared": {
+			evidence{record: &record{exitCode: 125}, report: &shim.ExitReport{Code: 125, SetupError: "disk full"}},
+			executor.Exit{Code: 125}, "could not prepare the job: disk full",
+		},
+	}
+}
+
+// withoutReport are the ends that the shim said nothing about.
+func withoutReport() map[string]verdict {
+	return map[string]verdict{
 		"no report, ordinary code": {
 			evidence{record: &record{exitCode: 1}},
 			executor.Exit{Known: true, Code: 1}, "report is missing",
@@ -69,22 +105,6 @@ func TestEvidence(t *testing.T) {
 			evidence{record: &record{exitCode: 137}, killAfter: 3 * time.Second, started: time.Unix(0, 0), ended: time.Unix(2, 0)},
 			executor.Exit{ExternalKill: true}, "killed before it could report",
 		},
-		"signalled by the engine": {
-			evidence{record: &record{exitCode: 143}, report: reported(143, 15), signalled: true},
-			executor.Exit{Known: true, Code: 143, Signal: 15, ExternalKill: true}, "somebody else",
-		},
-		"signalled by the engine after our kill": {
-			evidence{record: &record{exitCode: 143}, report: reported(143, 15), signalled: true, killed: true},
-			executor.Exit{Known: true, Code: 143, Signal: 15}, "",
-		},
-		"the job killed itself": {
-			evidence{record: &record{exitCode: 137}, report: reported(137, 9)},
-			executor.Exit{Known: true, Code: 137, Signal: 9}, "",
-		},
-		"no record, a report": {
-			evidence{lost: "gone", report: reported(4, 0)},
-			executor.Exit{Known: true, Code: 4}, "report alone: gone",
-		},
 		"neither": {
 			evidence{lost: "gone"},
 			executor.Exit{ExternalKill: true}, "nobody knows",
@@ -97,15 +117,13 @@ func TestEvidence(t *testing.T) {
 			evidence{record: &record{neverStarted: true, problem: "no such device"}},
 			executor.Exit{}, "never started: no such device",
 		},
-		"not executed": {
-			evidence{record: &record{exitCode: 127}, report: &shim.ExitReport{Code: 127, ExecError: "no such file"}},
-			executor.Exit{Known: true, Code: 127, ExecError: "no such file"}, "",
-		},
-		"not prepared": {
-			evidence{record: &record{exitCode: 125}, report: &shim.ExitReport{Code: 125, SetupError: "disk full"}},
-			executor.Exit{Code: 125}, "could not prepare the job: disk full",
-		},
-	} {
+	}
+}
+
+func TestEvidence(t *testing.T) {
+	all := withReport()
+	maps.Copy(all, withoutReport())
+	for name, c := range all {
 		t.Run(name, func(t *testing.T) {
 			x := c.seen.exit()
 			if x.Known != c.want.Known || (x.Known && (x.Code != c.want.Code || x.Signal != c.want.Signal)) ||

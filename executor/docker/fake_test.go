@@ -1,7 +1,6 @@
 package docker
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,9 +19,6 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
-
-	"github.com/tetryx/lynx-runner/executor"
-	"github.com/tetryx/lynx-runner/internal/shim"
 )
 
 // daemon is a Docker Engine of our own on a unix socket: it knows the requests
@@ -55,78 +51,6 @@ type fakeContainer struct {
 	oom      bool
 	release  io.Closer // closing it lets the init end
 	ended    chan struct{}
-}
-
-// fakeInit scripts a container's init, which is this test binary again.
-type fakeInit struct {
-	Control string
-	Report  *shim.ExitReport
-	Code    int
-}
-
-const initVariable = "LYNX_TEST_FAKE_INIT"
-
-// A test binary that is started as a container's init is nothing else.
-func init() {
-	if script := os.Getenv(initVariable); script != "" {
-		var f fakeInit
-		if err := json.Unmarshal([]byte(script), &f); err != nil {
-			os.Exit(100)
-		}
-		os.Exit(f.run())
-	}
-}
-
-// run speaks the shim's part until its stdin ends or it is told to die. It dials
-// again when the runner goes away.
-func (f fakeInit) run() int {
-	released := make(chan struct{})
-	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		close(released)
-	}()
-	for {
-		if conn, err := net.Dial("unix", f.Control); err == nil && f.serve(conn, released) {
-			return f.Code
-		}
-		time.Sleep(time.Millisecond)
-	}
-}
-
-// serve uses one connection, and says whether the init's time has come.
-func (f fakeInit) serve(conn net.Conn, released <-chan struct{}) bool {
-	defer conn.Close()
-	said := make(chan string)
-	go func() {
-		defer close(said)
-		lines := shim.NewLineReader(conn)
-		for {
-			m, err := shim.ReadMessage(lines)
-			if err != nil {
-				return
-			}
-			said <- m.Type
-		}
-	}()
-	_ = shim.WriteMessage(conn, shim.Message{Type: shim.MessageHello})
-	_ = shim.WriteMessage(conn, shim.Message{Type: shim.MessageStarted})
-	for {
-		select {
-		case m, ok := <-said:
-			if !ok {
-				return false
-			}
-			if m == shim.MessageKill {
-				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-			}
-			if m == shim.MessageAck {
-				return true
-			}
-		case <-released:
-			released = nil
-			_ = shim.WriteMessage(conn, shim.Message{Type: shim.MessageExit, Exit: f.Report})
-		}
-	}
 }
 
 // newDaemon starts a daemon that ends with the test, and looks for what the test
@@ -450,88 +374,4 @@ func (d *daemon) count() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return len(d.containers)
-}
-
-// executor makes an executor on the daemon.
-func (d *daemon) executor(change ...func(*Config)) *Executor {
-	d.t.Helper()
-	cfg := Config{
-		RunnerID: "runner-a", Shim: fakeShim(d.t), Host: d.host, AllowedImages: []string{"lynx-test"},
-		CallTimeout: 10 * time.Second,
-	}
-	for _, c := range change {
-		c(&cfg)
-	}
-	e, err := New(d.t.Context(), cfg)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	d.t.Cleanup(func() { _ = e.Close() })
-	return e
-}
-
-// impatient makes calls that hang fail soon. Those that don't hang must have been
-// answered by then, on a busy machine, too.
-func impatient(c *Config) { c.CallTimeout = time.Second }
-
-// fakeShim is a file that New takes for a shim.
-func fakeShim(t *testing.T) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "lynx-shim")
-	if err := os.WriteFile(path, nil, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-// testSpec is a valid specification for the fake daemon.
-func testSpec(t *testing.T) executor.Spec {
-	t.Helper()
-	dir, err := os.MkdirTemp("/tmp", "lx")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	logDir := t.TempDir()
-	return executor.Spec{
-		AttemptID: "job-1", JobID: "job", BatchID: "batch", Image: "sha256:aaaa",
-		Argv: []string{"/job"}, Env: []string{"A=b"},
-		WorkDir: "/srv/work", OutputDir: "/srv/out/output", LogDir: logDir, RunConfig: "/srv/out/run_config.json", RuntimeDir: dir,
-		Sandbox: executor.DefaultSandbox(), Timeout: time.Hour, Grace: 10 * time.Second, LogHead: 1 << 20, LogTail: 1 << 20,
-		User: testUser,
-	}
-}
-
-// mustStart starts, and mustWait waits, within the test's patience.
-func mustStart(t *testing.T, e *Executor, spec executor.Spec) *handle {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	h, err := e.Start(ctx, spec)
-	if err != nil {
-		t.Fatalf("Start: %v", err)
-	}
-	return h.(*handle)
-}
-
-func mustWait(t *testing.T, h executor.Handle) executor.Exit {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	x, err := h.Wait(ctx)
-	if err != nil {
-		t.Fatalf("Wait: %v", err)
-	}
-	return x
-}
-
-// cutWait answers a wait's header and then breaks the connection.
-func cutWait(w http.ResponseWriter, _ *http.Request) {
-	conn, rw, err := w.(http.Hijacker).Hijack()
-	if err != nil {
-		return
-	}
-	_, _ = rw.WriteString("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: application/json\r\n\r\n")
-	_ = rw.Flush()
-	_ = conn.Close()
 }

@@ -109,7 +109,9 @@ func (h *handle) Kill(ctx context.Context) (time.Time, error) {
 	}
 	// The engine's kill outlives the caller's patience: what was decided is done.
 	killed := make(chan error, 1)
-	h.exec.wg.Go(func() { killed <- h.exec.engine.kill(h.exec.live, h.id) })
+	if h.exec.live.Err() == nil {
+		h.exec.wg.Go(func() { killed <- h.exec.engine.kill(h.exec.live, h.id) })
+	}
 	for {
 		select {
 		case <-h.gone:
@@ -309,7 +311,10 @@ func (h *handle) record(ctx context.Context, waiting exited) (*record, error) {
 	for pause := firstRetry; ; pause = min(2*pause, lastRetry) {
 		if waiting != nil {
 			select {
-			case <-waiting:
+			case err := <-waiting:
+				if err != nil {
+					h.exec.log.Debug("a wait broke; asking the engine again", "attempt", h.attempt, "error", err)
+				}
 			case <-ctx.Done():
 				return nil, fmt.Errorf("the engine did not confirm the container's end: %w", ctx.Err())
 			}

@@ -107,8 +107,8 @@ func recursiveReadOnly(ms []mount.Mount, mountpoints []string, engineCan bool) e
 
 // below returns a mount point strictly below a directory, or "".
 func below(dir string, mountpoints []string) string {
-	if real, err := filepath.EvalSymlinks(dir); err == nil {
-		dir = real
+	if resolved, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = resolved
 	}
 	prefix := strings.TrimSuffix(dir, "/") + "/"
 	for _, p := range mountpoints {

@@ -105,7 +105,9 @@ func (e *Executor) launch(ctx context.Context, spec executor.Spec) (*handle, err
 			return nil, e.createFailed(name, spec, err)
 		}
 		for _, w := range warnings {
-			e.log.Warn("engine warns", "attempt", spec.AttemptID, "warning", w)
+			if _, known := e.warned.LoadOrStore(w, true); !known {
+				e.log.Warn("the engine warns about a container", "warning", w)
+			}
 		}
 		return e.run(ctx, spec, id)
 	}

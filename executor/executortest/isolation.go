@@ -79,6 +79,11 @@ func checkFiles(t *testing.T, f facts.Facts) {
 	if !slices.Equal(f.Writable, want) {
 		t.Errorf("can write in %v, want %v", f.Writable, want)
 	}
+	for dir, problem := range f.Executable {
+		if problem != "" {
+			t.Errorf("programs can't be executed from %s, which breaks those that compile or unpack code: %s", dir, problem)
+		}
+	}
 }
 
 func checkCalls(t *testing.T, f facts.Facts) {

@@ -98,12 +98,12 @@ func (i Image) Load(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer cli.Close() //nolint:errcheck // nothing is left to be said
+	defer func() { _ = cli.Close() }()
 	res, err := cli.ImageLoad(ctx, bytes.NewReader(archive))
 	if err != nil {
 		return "", fmt.Errorf("load image %s: %w", i.Name, err)
 	}
-	defer res.Close() //nolint:errcheck // read to its end
+	defer res.Close()
 	if _, err := io.Copy(io.Discard, res); err != nil {
 		return "", fmt.Errorf("load image %s: %w", i.Name, err)
 	}
@@ -116,7 +116,7 @@ func (i Image) Remove(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer cli.Close() //nolint:errcheck // nothing is left to be said
+	defer func() { _ = cli.Close() }()
 	_, err = cli.ImageRemove(ctx, i.Name, client.ImageRemoveOptions{Force: true, PruneChildren: true})
 	return err
 }

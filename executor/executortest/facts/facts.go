@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -53,6 +54,8 @@ type Facts struct {
 	Calls map[string]string
 	// Init says how reaching into process 1 went, by way.
 	Init map[string]string
+	// Executable says how executing a program from a writable directory went.
+	Executable map[string]string
 	// Limits are the soft resource limits, by POSIX name.
 	Limits map[string]uint64
 }
@@ -68,6 +71,10 @@ func Gather() Facts {
 		Processes: processes(), Calls: calls(), Init: reachInit(), Limits: limits(),
 	}
 	f.walk()
+	f.Executable = map[string]string{}
+	for _, dir := range []string{os.TempDir(), os.Getenv("TETRYX_OUTPUT_DIR")} {
+		f.Executable[dir] = text(execute(dir))
+	}
 	return f
 }
 
@@ -156,6 +163,21 @@ func (f *Facts) walk() {
 		return nil
 	})
 	slices.Sort(f.Writable)
+}
+
+// execute runs a copy of this program from a directory, as programs do that
+// unpack or compile code at run time.
+func execute(dir string) error {
+	program, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(dir, ".executable")
+	defer func() { _ = os.Remove(path) }()
+	if err := os.WriteFile(path, program, 0o700); err != nil {
+		return err
+	}
+	return exec.Command(path, "exit", "0").Run()
 }
 
 func writable(dir string) bool {
