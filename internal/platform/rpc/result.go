@@ -18,6 +18,8 @@ const (
 	maxMetricName  = 64
 	maxWarnings    = 1000
 	maxOutcomeName = 64
+	// maxShown is how much of a bad value an error repeats.
+	maxShown = 200
 )
 
 var (
@@ -123,11 +125,11 @@ func checkArtifacts(list []*runnerv1.Artifact) error {
 		field := fmt.Sprintf("result.artifacts[%d]", i)
 		switch {
 		case len(a.GetName()) > maxPath || a.GetName() == "." || !fs.ValidPath(a.GetName()):
-			return bad(field+".name", "%.*q is not a clean path below the output directory", maxName, a.GetName())
+			return bad(field+".name", "%.*q is not a clean path below the output directory", maxShown, a.GetName())
 		case a.GetSize() < 0:
 			return bad(field+".size", "%d; it must not be below 0", a.GetSize())
 		case !sha256Hex.MatchString(a.GetSha256()):
-			return bad(field+".sha256", "%.*q is not 64 lower-case hexadecimal digits", maxName, a.GetSha256())
+			return bad(field+".sha256", "%.*q is not 64 lower-case hexadecimal digits", maxShown, a.GetSha256())
 		}
 	}
 	return nil
@@ -140,7 +142,7 @@ func checkMetrics(metrics map[string]float64) error {
 	for name, x := range metrics {
 		if len(name) > maxMetricName || !metricName.MatchString(name) {
 			return bad("result.metrics", "name %.*q; it must be 1 to %d characters of A-Z a-z 0-9 _ . -",
-				maxName, name, maxMetricName)
+				maxShown, name, maxMetricName)
 		}
 		if err := checkFinite("result.metrics."+name, x); err != nil {
 			return err

@@ -11,11 +11,12 @@ import (
 	runnerv1 "github.com/tetryx/lynx-runner/proto/lynx/runner/v1"
 )
 
-// The bounds of messages, in bytes for texts. Each is far above what a runner
-// that works sends.
+// The bounds of messages, in bytes for texts. Each is above what a study may
+// contain and a runner that works sends: a name of 128 characters may have 512
+// bytes.
 const (
 	maxID       = 128
-	maxName     = 256
+	maxName     = 1024
 	maxSentence = 16 << 10
 	maxPath     = 4096
 

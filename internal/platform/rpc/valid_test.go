@@ -52,8 +52,8 @@ func TestMalformedMessages(t *testing.T) {
 			"runner_id: \"../":                func(m *runnerv1.RegisterRequest) { m.RunnerId = "../x" },
 			"runner_id: \"a":                  func(m *runnerv1.RegisterRequest) { m.RunnerId = strings.Repeat("a", 129) },
 			"installation_id":                 func(m *runnerv1.RegisterRequest) { m.InstallationId = "a b" },
-			"version":                         func(m *runnerv1.RegisterRequest) { m.Version = strings.Repeat("v", 257) },
-			"hostname":                        func(m *runnerv1.RegisterRequest) { m.Hostname = strings.Repeat("v", 257) },
+			"version":                         func(m *runnerv1.RegisterRequest) { m.Version = strings.Repeat("v", 1025) },
+			"hostname":                        func(m *runnerv1.RegisterRequest) { m.Hostname = strings.Repeat("v", 1025) },
 			"executor":                        func(m *runnerv1.RegisterRequest) { m.Executor = "podman" },
 			"capabilities: missing":           func(m *runnerv1.RegisterRequest) { m.Capabilities = nil },
 			"capabilities.max_concurrent_job": func(m *runnerv1.RegisterRequest) { m.Capabilities.MaxConcurrentJobs = 0 },
@@ -136,7 +136,7 @@ func TestMalformedResults(t *testing.T) {
 		"result.breach.time_seconds":         func(r *runnerv1.Result) { r.Breach.TimeSeconds = math.NaN() },
 		"result.breach.kill_milliseconds":    func(r *runnerv1.Result) { r.Breach.KillMilliseconds = proto.Float64(-3) },
 		"result.telemetry.variables[1].name": func(r *runnerv1.Result) { r.Telemetry.Variables[1].Name = "h" },
-		"result.telemetry.variables[0].unit": func(r *runnerv1.Result) { r.Telemetry.Variables[0].Unit = strings.Repeat("m", 257) },
+		"result.telemetry.variables[0].unit": func(r *runnerv1.Result) { r.Telemetry.Variables[0].Unit = strings.Repeat("m", 1025) },
 		"result.telemetry.variables: 10001": func(r *runnerv1.Result) {
 			r.Telemetry.Variables = make([]*runnerv1.VariableSummary, 10_001)
 			for i := range r.Telemetry.Variables {
@@ -158,8 +158,8 @@ func TestMalformedResults(t *testing.T) {
 		},
 		"result.warnings: 1001": func(r *runnerv1.Result) { r.Warnings = make([]string, 1001) },
 		"result.warnings[0]":    func(r *runnerv1.Result) { r.Warnings = []string{strings.Repeat("w", 1<<20)} },
-		"result.image_id":       func(r *runnerv1.Result) { r.ImageId = strings.Repeat("i", 257) },
-		"result.code_digest":    func(r *runnerv1.Result) { r.CodeDigest = strings.Repeat("i", 257) },
+		"result.image_id":       func(r *runnerv1.Result) { r.ImageId = strings.Repeat("i", 1025) },
+		"result.code_digest":    func(r *runnerv1.Result) { r.CodeDigest = strings.Repeat("i", 1025) },
 	} {
 		r := result()
 		spoil(r)
