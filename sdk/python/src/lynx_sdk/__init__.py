@@ -7,10 +7,10 @@ Nothing here is required; it saves writing the same lines in each simulation::
 
     from lynx_sdk import RunConfig, Telemetry, write_json
 
-    config = RunConfig.load()                       # also seeds random and numpy
+    config = RunConfig.load()  # also seeds random and numpy
     charge = config.number("battery_charge_percent", at_least=0, at_most=100)
     load = config.number("load_w", unit="W", above=0)
-    with Telemetry.from_env() as telemetry:         # does nothing outside of a job
+    with Telemetry.from_env() as telemetry:  # does nothing outside of a job
         for second in range(600):
             charge -= load / 3600
             telemetry.emit(second, {"battery.charge": (charge, "percent")})
