@@ -43,8 +43,9 @@ type conn struct {
 	open map[uint32]struct{}
 	err  error
 
-	closed    chan struct{}
-	closeOnce sync.Once
+	// begun is closed when the transport has begun to read.
+	begun, closed        chan struct{}
+	beginOnce, closeOnce sync.Once
 
 	mu sync.Mutex
 	// opened counts the streams that the client opened, started those that
@@ -75,7 +76,7 @@ const startGrace = time.Second
 func newConn(c net.Conn, registry *connections) *conn {
 	out := &conn{
 		Conn: c, registry: registry, r: bufio.NewReaderSize(c, 32<<10),
-		open: make(map[uint32]struct{}), closed: make(chan struct{}), changed: make(chan struct{}),
+		open: make(map[uint32]struct{}), begun: make(chan struct{}), closed: make(chan struct{}), changed: make(chan struct{}),
 	}
 	out.next = out.preface
 	return out
@@ -83,6 +84,7 @@ func newConn(c net.Conn, registry *connections) *conn {
 
 // Read hands on the next bytes.
 func (c *conn) Read(p []byte) (int, error) {
+	c.beginOnce.Do(func() { close(c.begun) })
 	for len(c.out) == 0 {
 		if err := c.next(); err != nil {
 			return 0, err

@@ -31,8 +31,8 @@ type intake struct {
 	mu       sync.Mutex
 	counters counters
 	names    nameSet
-	// logSize is the size of the log once everything queued is written.
-	logSize int64
+	// logSize is the size of the log, and logPending what the queue adds.
+	logSize, logPending int64
 
 	verdict *watchdog.Verdict
 	arrived time.Time
@@ -67,6 +67,14 @@ type entry struct {
 	// counters are those after this entry.
 	counters counters
 	cost     int
+}
+
+// logged is what the entry's batch takes in the log.
+func (e entry) logged() int64 {
+	if e.batch == nil {
+		return 0
+	}
+	return recordSize(len(e.batch))
 }
 
 func newIntake(cfg Config, t *tally, logSize int64) *intake {
@@ -148,11 +156,11 @@ func (in *intake) take(b *telemetryv1.StreamRequest, raw []byte, arrived time.Ti
 	case len(kept) == 0:
 	case in.stalled:
 		in.counters.Dropped[dropStorage] += uint64(len(kept))
-	case in.logSize+recordSize(len(raw)) > in.maxLog:
+	case in.logSize+in.logPending+recordSize(len(raw)) > in.maxLog:
 		in.counters.Dropped[dropLogFull] += uint64(len(kept))
 	default:
 		e.batch, e.samples, e.cost = raw, kept, memory(raw, kept)
-		in.logSize += recordSize(len(raw))
+		in.logPending += e.logged()
 	}
 	e.counters = in.counters
 	in.push(e)

@@ -81,10 +81,11 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-// drain returns when every connection that was made before the call is accepted:
-// a job may connect, send and end faster than we accept. Connections are
-// accepted in the order in which they were made, so one of our own marks the
-// end.
+// drain returns when every connection that was made before the call is accepted
+// and being read: a job may connect, send and end faster than we accept, and
+// grpc-go, once it is told to stop, closes what it has accepted and not begun.
+// Connections are accepted in the order in which they were made, so one of our
+// own marks the end.
 func (l *listener) drain(ctx context.Context) error {
 	local := &net.UnixAddr{Name: l.marker, Net: "unix"}
 	dialer := net.Dialer{LocalAddr: local}
@@ -95,7 +96,7 @@ func (l *listener) drain(ctx context.Context) error {
 	defer func() { _ = c.Close() }()
 	select {
 	case <-l.marked:
-		return nil
+		return l.connections.awaitReading(ctx)
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -124,13 +125,31 @@ func (cs *connections) remove(c *conn) {
 	delete(cs.all, c)
 }
 
+// awaitReading waits until every connection is read or closed.
+func (cs *connections) awaitReading(ctx context.Context) error {
+	for _, c := range cs.list() {
+		select {
+		case <-c.begun:
+		case <-c.closed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func (cs *connections) list() []*conn {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	return slices.Collect(maps.Keys(cs.all))
+}
+
 // closeAll closes what is left, and lets nothing in any more.
 func (cs *connections) closeAll() {
 	cs.mu.Lock()
 	cs.closing = true
-	left := slices.Collect(maps.Keys(cs.all))
 	cs.mu.Unlock()
-	for _, c := range left {
+	for _, c := range cs.list() {
 		_ = c.Close()
 	}
 }

@@ -108,13 +108,15 @@ func (in *intake) next() []entry {
 	}
 }
 
-// done says that the writer is through with entries that cost so much in all and
-// reach up to sequence.
-func (in *intake) done(cost int, sequence uint64, freedLog int64) {
+// done says that the writer is through with entries that cost so much in all,
+// would take pending bytes of the log and reach up to sequence; the log now has
+// size bytes.
+func (in *intake) done(cost int, pending, size int64, sequence uint64) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.queued -= cost
-	in.logSize -= freedLog
+	in.logPending -= pending
+	in.logSize = size
 	if in.queued <= maxQueue {
 		in.stalled = false
 		in.changed()

@@ -47,28 +47,29 @@ func (w *writer) run() {
 // that failed.
 func (w *writer) commit(entries []entry) {
 	data, logged := w.encode(entries)
-	var freed int64
 	if err := w.write(data); err != nil {
 		w.fail(err)
-		freed = w.lose(entries)
+		w.lose(entries)
 	} else {
 		w.logged = logged
 		for _, e := range entries {
 			w.tally.add(e.samples)
 		}
 	}
-	cost := 0
+	cost, pending := 0, int64(0)
 	for _, e := range entries {
-		cost += e.cost
+		cost, pending = cost+e.cost, pending+e.logged()
 	}
-	w.in.done(cost, entries[len(entries)-1].counters.LastSequence, freed)
+	w.in.done(cost, pending, w.size, entries[len(entries)-1].counters.LastSequence)
 	if cap(data) <= writeBufferKeep {
 		w.buf = data[:0]
 	}
 }
 
 // encode is a group's records, and the counters that a reader has after them.
-// They get a record of their own where the batches don't say what changed.
+// They get a record of their own where the batches don't say what changed, but
+// not in a group without batches: a client whose samples are dropped must not
+// make the log grow, so that after a crash these counts may be behind.
 func (w *writer) encode(entries []entry) (data []byte, logged counters) {
 	data, logged = w.buf, w.logged
 	for _, e := range entries {
@@ -80,7 +81,7 @@ func (w *writer) encode(entries []entry) (data []byte, logged counters) {
 			logged.LastSequence = max(logged.LastSequence, e.sequence)
 		}
 	}
-	if now := w.counted(entries[len(entries)-1].counters); now != logged {
+	if now := w.counted(entries[len(entries)-1].counters); now != logged && len(data) > 0 {
 		data, logged = appendRecord(data, recordCounters, now.encode()), now
 	}
 	return data, logged
@@ -92,21 +93,19 @@ func (w *writer) counted(c counters) counters {
 	return c
 }
 
-// lose counts the samples of entries that could not be written, and returns the
-// space in the log that they don't take.
-func (w *writer) lose(entries []entry) (freed int64) {
+// lose counts the samples of entries that could not be written.
+func (w *writer) lose(entries []entry) {
 	for _, e := range entries {
 		w.lost += uint64(len(e.samples))
-		if e.batch != nil {
-			freed += recordSize(len(e.batch))
-		}
 	}
-	return freed
 }
 
 // write appends data to the log, wholly or, as far as that can be had, not at
 // all.
 func (w *writer) write(data []byte) error {
+	if len(data) == 0 {
+		return nil
+	}
 	if w.broken {
 		return errors.New("the log's end is not known after an earlier failure")
 	}
