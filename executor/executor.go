@@ -37,6 +37,9 @@ type Executor interface {
 	// Name is the executor's name in configuration and reports: "docker" or
 	// "process".
 	Name() string
+	// Version is what launches the attempts, with its version, for manifests:
+	// "docker 28.2.2".
+	Version() string
 	// Resolve turns an image reference into the immutable id that Spec.Image
 	// takes, pulling if the policy says so. An error that wraps ErrImage means
 	// that the reference can't be had; anything else is the engine's trouble.

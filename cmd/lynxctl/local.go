@@ -48,15 +48,15 @@ func startLocal(ctx context.Context, o cli.LocalOptions) (_ cli.Local, err error
 		}
 	}()
 	state := filepath.Join(o.Output, ".lynx")
-	if err := makeDirs(o.Output, state); err != nil {
-		return nil, err
-	}
 	if l.private, err = os.MkdirTemp("", "lynx-"); err != nil {
 		return nil, fmt.Errorf("directory for sockets: %w", err)
 	}
 	cfg, err := config.Load(o.Config, os.Environ(), l.overrides(o, state))
 	if err != nil {
 		return nil, &cli.ExitError{Status: cli.ExitUsage, Err: err}
+	}
+	if err := makeDirs(o.Output, state); err != nil {
+		return nil, err
 	}
 	log := slog.New(slog.DiscardHandler)
 	if o.Verbose {

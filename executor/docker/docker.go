@@ -197,6 +197,9 @@ func New(ctx context.Context, cfg Config) (*Executor, error) {
 // Name implements executor.Executor.
 func (e *Executor) Name() string { return "docker" }
 
+// Version implements executor.Executor: the engine's.
+func (e *Executor) Version() string { return "docker " + e.info.Version }
+
 // Engine says what New found out about the engine.
 func (e *Executor) Engine() EngineInfo { return e.info }
 

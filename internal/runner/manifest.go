@@ -3,13 +3,11 @@ package runner
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"math"
 	"os"
 	"time"
 
-	"google.golang.org/protobuf/encoding/protojson"
-
+	"github.com/tetryx/lynx-runner/api"
 	"github.com/tetryx/lynx-runner/executor"
 	runnerv1 "github.com/tetryx/lynx-runner/proto/lynx/runner/v1"
 )
@@ -21,29 +19,45 @@ type manifest struct {
 	Run       runConfig      `json:"run"`
 	AttemptID string         `json:"attempt_id"`
 	Runner    manifestRunner `json:"runner"`
-	Engine    manifestEngine `json:"engine"`
 	Image     manifestImage  `json:"image"`
 	Code      manifestCode   `json:"code"`
 	Limits    manifestLimits `json:"limits"`
 	ClaimedAt time.Time      `json:"claimed_at"`
 	StartedAt *time.Time     `json:"started_at,omitempty"`
 	EndedAt   time.Time      `json:"ended_at"`
-	// Result is the reported result as the protocol's JSON, with every artifact.
-	Result json.RawMessage `json:"result"`
+	Result    manifestResult `json:"result"`
+	// Artifacts are all of them, also those that a reported result had no room for.
+	Artifacts []api.Artifact `json:"artifacts"`
+}
+
+// manifestResult is how it ended, in the words of the REST interface.
+type manifestResult struct {
+	Outcome      api.Outcome        `json:"outcome"`
+	ErrorMessage string             `json:"error_message,omitempty"`
+	ExitCode     *int32             `json:"exit_code,omitempty"`
+	Signal       int32              `json:"signal,omitempty"`
+	Usage        api.Usage          `json:"usage"`
+	Breach       *manifestBreach    `json:"breach,omitempty"`
+	Metrics      map[string]float64 `json:"metrics,omitempty"`
+	Warnings     []string           `json:"warnings,omitempty"`
+}
+
+// manifestBreach is the condition that fired, and its sample.
+type manifestBreach struct {
+	Condition        string   `json:"condition"`
+	Value            float64  `json:"value"`
+	TimeSeconds      float64  `json:"time_seconds"`
+	KillMilliseconds *float64 `json:"kill_milliseconds,omitempty"`
 }
 
 type manifestRunner struct {
-	ID       string `json:"id"`
-	Version  string `json:"version"`
-	Host     string `json:"host"`
-	Executor string `json:"executor"`
-}
-
-type manifestEngine struct {
-	Name string `json:"name"`
-	// Version is the runner's: engines are a part of it. The simulation
-	// framework's version is the image's.
+	ID      string `json:"id"`
 	Version string `json:"version"`
+	Host    string `json:"host"`
+	// Executor is what launched the job, with its version.
+	Executor string `json:"executor"`
+	// Engine is what knew how to.
+	Engine string `json:"engine"`
 }
 
 type manifestImage struct {
@@ -65,25 +79,46 @@ type manifestLimits struct {
 	TimeoutSeconds float64 `json:"timeout_seconds"`
 }
 
-func (j *job) manifest(rec *record, result *runnerv1.Result) (manifest, error) {
+func (j *job) manifest(rec *record, result *runnerv1.Result) manifest {
 	host, _ := os.Hostname() // for people only
 	cfg := j.r.cfg
 	m := manifest{
 		Version: 1, Run: newRunConfig(j.a), AttemptID: j.a.GetAttemptId(),
-		Runner:    manifestRunner{ID: cfg.RunnerID, Version: j.r.deps.Version, Host: host, Executor: j.r.deps.Executor.Name()},
-		Engine:    manifestEngine{Name: rec.engine, Version: j.r.deps.Version},
+		Runner: manifestRunner{
+			ID: cfg.RunnerID, Version: j.r.deps.Version, Host: host,
+			Executor: j.r.deps.Executor.Version(), Engine: rec.engine,
+		},
 		Image:     manifestImage{Reference: j.image(), ID: rec.imageID},
 		Code:      manifestCode{WorkingDirectory: cfg.WorkingDirectory, Entrypoint: rec.entry, Digest: rec.digest, Argv: rec.spec.Argv},
 		Limits:    limitsOf(rec.spec),
 		ClaimedAt: rec.claimed.UTC(), EndedAt: result.GetEndedAt().AsTime(),
+		Result:    newManifestResult(result),
+		Artifacts: make([]api.Artifact, 0, len(rec.collected.Artifacts)),
 	}
 	if !rec.started.IsZero() {
 		at := rec.started.UTC()
 		m.StartedAt = &at
 	}
-	var err error
-	m.Result, err = protojson.MarshalOptions{UseProtoNames: true}.Marshal(result)
-	return m, err
+	for _, a := range rec.collected.Artifacts {
+		m.Artifacts = append(m.Artifacts, api.Artifact{Name: a.Name, Size: a.Size, SHA256: a.SHA256})
+	}
+	return m
+}
+
+func newManifestResult(r *runnerv1.Result) manifestResult {
+	u, b := r.GetUsage(), r.GetBreach()
+	m := manifestResult{
+		Outcome: api.Outcome(r.GetOutcome()), ErrorMessage: r.GetErrorMessage(), ExitCode: r.ExitCode, Signal: r.GetSignal(),
+		Usage:   api.Usage{WallSeconds: u.GetWallSeconds(), CPUSeconds: u.GetCpuSeconds(), PeakMemoryBytes: u.GetPeakMemoryBytes()},
+		Metrics: r.GetMetrics(), Warnings: r.GetWarnings(),
+	}
+	// A value that is not finite has no number in JSON; the message names it.
+	if b != nil && !math.IsNaN(b.GetValue()) && !math.IsInf(b.GetValue(), 0) {
+		m.Breach = &manifestBreach{
+			Condition: b.GetCondition().GetName(), Value: b.GetValue(), TimeSeconds: b.GetTimeSeconds(), KillMilliseconds: b.KillMilliseconds,
+		}
+	}
+	return m
 }
 
 func limitsOf(s executor.Spec) manifestLimits {
@@ -102,11 +137,7 @@ func (j *job) writeManifest(rec *record, result *runnerv1.Result) {
 		return
 	}
 	err := func() error {
-		m, err := j.manifest(rec, result)
-		if err != nil {
-			return err
-		}
-		data, err := json.MarshalIndent(m, "", "  ")
+		data, err := json.MarshalIndent(j.manifest(rec, result), "", "  ")
 		if err != nil {
 			return err
 		}
@@ -115,10 +146,13 @@ func (j *job) writeManifest(rec *record, result *runnerv1.Result) {
 			return err
 		}
 		_, err = f.Write(append(data, '\n'))
-		return errors.Join(err, f.Close())
+		if err = errors.Join(err, f.Close()); err != nil {
+			return errors.Join(err, os.Remove(rec.paths.manifest)) // half a manifest is worse than none
+		}
+		return nil
 	}()
 	if err != nil {
 		j.log.Warn("cannot write the manifest", "error", err)
-		result.Warnings = append(result.Warnings, fmt.Sprintf("manifest.json could not be written: %s", sentence(err.Error())))
+		result.Warnings = append(result.Warnings, "manifest.json could not be written: "+rec.paths.readable(sentence(err.Error())))
 	}
 }

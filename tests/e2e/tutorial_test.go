@@ -79,14 +79,16 @@ func checkTutorialRun(t *testing.T, r api.RunRow) {
 	t.Helper()
 	rows := trajectory(t, r)
 	var manifest struct {
-		Outcome   string
-		ImageID   string `json:"image_id"`
+		Runner    struct{ Executor string }
+		Image     struct{ ID string }
+		Result    struct{ Outcome api.Outcome }
 		Artifacts []api.Artifact
 	}
 	if err := json.Unmarshal(file(t, r, "manifest.json"), &manifest); err != nil {
 		t.Fatal(err)
 	}
-	if manifest.Outcome != "completed" || !strings.HasPrefix(manifest.ImageID, "sha256:") || len(manifest.Artifacts) != 3 {
+	if manifest.Result.Outcome != api.OutcomeCompleted || !strings.HasPrefix(manifest.Image.ID, "sha256:") ||
+		!strings.HasPrefix(manifest.Runner.Executor, "docker ") || len(manifest.Artifacts) != 3 {
 		t.Errorf("run %d: manifest %+v", r.RunIndex, manifest)
 	}
 	for _, a := range manifest.Artifacts {
