@@ -109,7 +109,9 @@ func (w *writer) group(first *request, tx platform.Tx) {
 	fail := func(err error) {
 		_ = w.exec("ROLLBACK") // SQLite may have done it already
 		for _, r := range members {
-			r.err = fmt.Errorf("write the database: %w", explain(err))
+			if r.err == nil {
+				r.err = fmt.Errorf("write the database: %w", err)
+			}
 		}
 	}
 	if err := w.exec("BEGIN IMMEDIATE"); err != nil {
@@ -171,8 +173,10 @@ func (r *request) call(tx platform.Tx) error {
 }
 
 func (w *writer) exec(statement string) error {
-	_, err := w.conn.ExecContext(context.Background(), statement)
-	return err
+	if _, err := w.conn.ExecContext(context.Background(), statement); err != nil {
+		return fmt.Errorf("%s: %w", statement, explain(err))
+	}
+	return nil
 }
 
 // endsTransaction reports whether SQLite, or its driver, may have given up the
