@@ -177,29 +177,17 @@ func (f *forwarder) dial() (conn *net.UnixConn, err error) {
 // halfCloser is a connection whose directions end one by one.
 type halfCloser interface {
 	net.Conn
-	CloseRead() error
 	CloseWrite() error
 }
 
-// pass copies one direction to its end and ends it at both sides, so that the
-// other direction can go on. Where reading fails (the peer is gone, not done),
-// both connections are of no use any more.
+// pass copies one direction to its end, and ends it at the other side too, so
+// that the other direction can go on. Where it breaks, both connections are of no
+// use any more: closing them tells the other direction, and the job, so.
 func pass(to, from halfCloser, buffer []byte) {
-	for {
-		n, err := from.Read(buffer)
-		if n > 0 {
-			if _, writeErr := to.Write(buffer[:n]); writeErr != nil {
-				_ = from.CloseRead()
-				return
-			}
-		}
-		switch {
-		case errors.Is(err, io.EOF):
-			_ = to.CloseWrite()
-			return
-		case err != nil:
-			_, _ = from.Close(), to.Close()
-			return
-		}
+	_, err := io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{from}, buffer)
+	if err != nil {
+		_, _ = from.Close(), to.Close()
+		return
 	}
+	_ = to.CloseWrite()
 }

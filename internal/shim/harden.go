@@ -24,7 +24,7 @@ const (
 	// ReservedPids is what the shim itself takes of a limit on processes and
 	// threads: the parked ones and those of Go's runtime. A limit for the job has
 	// to be that much higher for the shim.
-	ReservedPids = 32
+	ReservedPids = 40
 
 	// memoryLimit is where the collector starts to work harder. The shim's share
 	// of the job's memory limit stays below it.

@@ -59,7 +59,7 @@ func TestTelemetryIsForwardedByteForByte(t *testing.T) {
 }
 
 // The runner closes both directions right after its answer, as a server that is
-// done does, while the job still has something to say.
+// done does.
 func TestAnswerSurvivesTheRunnersClose(t *testing.T) {
 	r := newRun(t, places(t)[0])
 	serveTelemetry(t, r, func(conn *net.UnixConn) {
@@ -128,7 +128,7 @@ func TestFloodOfConnections(t *testing.T) {
 func TestLastWordsArrive(t *testing.T) {
 	everywhere(t, func(t *testing.T, p place) {
 		r := newRun(t, p)
-		const connections, size = 10, 50_000
+		const connections, size = maxConnections, 200_000
 		got := make(chan int, connections)
 		serveTelemetry(t, r, func(conn *net.UnixConn) {
 			n, _ := io.Copy(io.Discard, conn)
@@ -138,7 +138,7 @@ func TestLastWordsArrive(t *testing.T) {
 		// A stopped shim accepts nothing: all this waits in the kernel.
 		must(t, r.cmd.Process.Signal(unix.SIGSTOP))
 		for range connections {
-			d.want("send 50000", "sent")
+			d.want("send 200000", "sent")
 		}
 		d.tell("exit 0")
 		_, _ = d.lines.ReadString('\n') // its end

@@ -48,6 +48,8 @@ func (j *job) do(command string, args []string) (string, error) {
 		return bomb()
 	case "echo":
 		return echo(number(args[0]))
+	case "storm":
+		return storm(number(args[0]), number(args[1]))
 	case "flood":
 		return flood(number(args[0]))
 	case "send": // and leave the connection open
@@ -226,6 +228,33 @@ func echo(n int) (string, error) {
 		err = fmt.Errorf("%d bytes back, %d sent", len(got), n)
 	}
 	return "echoed", err
+}
+
+// storm echoes over that many connections at once, and writes as many bytes to
+// both outputs meanwhile. A connection may be refused while those before it end.
+func storm(connections, n int) (string, error) {
+	var all sync.WaitGroup
+	failed := make(chan error, connections)
+	for range connections {
+		all.Go(func() {
+			_, err := echo(n)
+			for tries := 0; err != nil && tries < 1000; tries++ {
+				_, err = echo(n)
+			}
+			if err != nil {
+				failed <- err
+			}
+		})
+	}
+	all.Go(func() { write(os.Stdout, n) })
+	all.Go(func() { write(os.Stderr, n) })
+	all.Wait()
+	select {
+	case err := <-failed:
+		return "", err
+	default:
+		return "calm", nil
+	}
 }
 
 // flood opens n connections as fast as it can and abandons them.
