@@ -131,7 +131,7 @@ func withoutLoader(t *testing.T) string {
 func TestSetupFailureIsNotTheCommands(t *testing.T) {
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
-	defer busy.Close() //nolint:errcheck // a test's
+	defer busy.Close()
 	cases := []struct {
 		name   string
 		change func(r *shimRun)

@@ -27,13 +27,13 @@ func FinishLog(path string, head, tail int64) (LogReport, error) {
 	if err != nil {
 		return LogReport{}, fmt.Errorf("finish log: %w", err)
 	}
-	defer root.Close() //nolint:errcheck // a directory, nothing to lose
+	defer root.Close()
 	name := filepath.Base(path)
 	file, err := openRegular(root, name)
 	if err != nil {
 		return LogReport{}, fmt.Errorf("finish log: %w", err)
 	}
-	defer file.Close() //nolint:errcheck // after the last write, below
+	defer file.Close()
 	l := &cappedLog{path: path, headMax: head, tailMax: tail, head: file}
 	report, err := l.recover(root, name)
 	if err != nil {
@@ -56,7 +56,7 @@ func (l *cappedLog) recover(root *os.Root, name string) (LogReport, error) {
 	for i, suffix := range []string{segmentSuffixA, segmentSuffixB} {
 		l.segments[i] = readSegment(root, name+suffix, l.tailMax)
 		if f := l.segments[i].file; f != nil {
-			defer f.Close() //nolint:errcheck // read only
+			defer f.Close()
 		}
 	}
 	if l.segments[1].number > l.segments[0].number {

@@ -149,7 +149,7 @@ func TestExitWithoutARunnerReturns(t *testing.T) {
 // A runner that stops reading must not hold up the end.
 func TestRunnerThatDoesNotReadIsLeft(t *testing.T) {
 	near, away := net.Pipe() // which buffers nothing
-	defer away.Close()       //nolint:errcheck // a test's
+	defer away.Close()
 	l := newLink("unused", new(reserve))
 	l.conn = near
 	l.exit(ExitReport{}, time.Nanosecond)

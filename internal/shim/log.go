@@ -124,7 +124,7 @@ func (l *cappedLog) assemble() (kept int64, err error) {
 	fromCur := cur.length
 	fromOld := min(old.length, l.tailMax-fromCur)
 	if cut := l.written - l.headLen - fromOld - fromCur; cut > 0 {
-		if _, err := l.head.WriteString(fmt.Sprintf(cutLine, cut)); err != nil {
+		if _, err := fmt.Fprintf(l.head, cutLine, cut); err != nil {
 			return l.headLen, fmt.Errorf("finish log: %w", err)
 		}
 	}

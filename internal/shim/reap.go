@@ -41,7 +41,7 @@ func (r *ExitReport) usage() {
 		return
 	}
 	r.CPUMicros = (u.Utime.Nano() + u.Stime.Nano()) / 1000
-	r.MaxRSSBytes = int64(u.Maxrss) << 10
+	r.MaxRSSBytes = u.Maxrss << 10
 }
 
 // end fills in how the main process ended.

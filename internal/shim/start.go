@@ -164,7 +164,7 @@ func shebang(path string) string {
 	if err != nil {
 		return ""
 	}
-	defer f.Close() //nolint:errcheck // read only
+	defer f.Close()
 	line := make([]byte, 256)
 	n, _ := io.ReadFull(f, line)
 	line, _, _ = bytes.Cut(line[:n], []byte("\n"))

@@ -29,7 +29,7 @@ func serveTelemetry(t *testing.T, r *shimRun, serve func(conn *net.UnixConn)) *n
 				return
 			}
 			go func() {
-				defer conn.Close() //nolint:errcheck // a test's
+				defer conn.Close()
 				serve(conn)
 			}()
 		}
