@@ -16,7 +16,7 @@ func TestBinaryIsSmallAndStatic(t *testing.T) {
 	}
 	file, err := elf.Open(shimPath)
 	must(t, err)
-	defer file.Close() //nolint:errcheck // read only
+	defer file.Close()
 	for _, part := range file.Progs {
 		if part.Type == elf.PT_INTERP || part.Type == elf.PT_DYNAMIC {
 			t.Errorf("the shim is not static: it has %s", part.Type)

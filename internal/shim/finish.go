@@ -27,7 +27,7 @@ func FinishLog(path string, head, tail int64) (LogReport, error) {
 	if err != nil {
 		return LogReport{}, fmt.Errorf("finish log: %w", err)
 	}
-	defer root.Close()
+	defer root.Close() //nolint:errcheck // a directory, nothing to lose
 	name := filepath.Base(path)
 	file, err := openRegular(root, name)
 	if err != nil {
