@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -109,7 +110,7 @@ func TestCollectLeavesOut(t *testing.T) {
 			if len(got.Warnings) != 1 || !strings.Contains(got.Warnings[0], tc.why) || !strings.Contains(got.Warnings[0], "bad") {
 				t.Errorf("warnings are %q, want one that says %q", got.Warnings, tc.why)
 			}
-			if strings.ContainsAny(strings.Join(got.Warnings, ""), "\n\x1b\xff\u202e") {
+			if text := strings.Join(got.Warnings, ""); strings.ContainsAny(text, "\n\x1b\u202e") || !utf8.ValidString(text) {
 				t.Errorf("warnings are not escaped: %q", got.Warnings)
 			}
 			if got.LimitExceeded != "" {
