@@ -45,7 +45,7 @@ func TestDefaults(t *testing.T) {
 		RunnerID: "lab-host", Executor: "docker", Engines: []string{"basilisk"},
 		Capabilities:     Capabilities{CPUCores: 4, MemoryGB: 16, SimulationTypes: []string{"basilisk"}},
 		PythonExecutable: "/usr/bin/python3", WorkingDirectory: "/srv/work", OutputRoot: filepath.Join(cwd, "lynx-output"),
-		UIDs: UIDRange{1_600_000_000, 1_600_000_255}, MaxConcurrentJobs: 4,
+		UIDs: UIDRange{1_600_000_000, 1_600_065_535}, MaxConcurrentJobs: 4,
 		Image: "lynx-basilisk", AllowedImages: []string{"lynx-basilisk"}, PullPolicy: "never",
 		Shim:     "/opt/lynx/bin/lynx-shim",
 		StateDir: "/home/u/.local/state/lynx-runner", RuntimeDir: "/run/user/1000/lynx-runner", LockDir: "/run/user/1000/lynx-runner/lock",
@@ -173,9 +173,9 @@ func TestErrors(t *testing.T) {
 		{name: "unbounded tmpfs", text: "limits: {tmp: 0}", want: "limits.tmp"},
 		{name: "duration", text: "limits: {timeout: soon}", want: "write 90s, 1h30m"},
 		{name: "negative duration", text: "limits: {timeout: -3}", want: "limits.timeout"},
-		{name: "default above maximum", text: "limits: {memory: 2Gi, max_memory: 1Gi}", want: "limits.memory: is more than limits.max_memory"},
-		{name: "cpu above maximum", text: "limits: {cpu: 2, max_cpu: 1}", want: "limits.cpu"},
-		{name: "timeout above maximum", text: "limits: {timeout: 2h, max_timeout: 1h}", want: "limits.timeout"},
+		{name: "default above maximum", text: "limits: {memory: 2Gi, max_memory: 1Gi}", want: "limits.memory: 2Gi is more than limits.max_memory, 1Gi"},
+		{name: "cpu above maximum", text: "limits: {cpu: 2, max_cpu: 1}", want: "limits.cpu: 2 CPU is more than limits.max_cpu, 1 CPU"},
+		{name: "timeout above maximum", text: "limits: {timeout: 2h, max_timeout: 1h}", want: "limits.timeout: 2h0m0s is more than limits.max_timeout, 1h0m0s"},
 		{name: "slots", text: "max_concurrent_jobs: 0", want: "want 1 to 1024"},
 		{name: "slots contradict", text: "max_concurrent_jobs: 2\ncapabilities: {max_concurrent_jobs: 3}", want: "leave one of them out"},
 		{name: "too few uids", text: "uid_range: 5000-5001\nmax_concurrent_jobs: 3", want: "has 2 user ids for 3 slots"},
@@ -269,5 +269,27 @@ func TestExample(t *testing.T) {
 	full.Limits.MaxCPUMillis, full.Limits.MaxMemoryBytes = c.Limits.MaxCPUMillis, c.Limits.MaxMemoryBytes
 	if diff := cmp.Diff(c.Limits, full.Limits); diff != "" {
 		t.Errorf("limits in the example's comments are not the defaults (-default +comment):\n%s", diff)
+	}
+}
+
+// The defaults suit hosts of any size, also those with more CPUs than a runner
+// may have slots.
+func TestDefaultsOfLargeHosts(t *testing.T) {
+	for cpus, slots := range map[int]int{1: 1, 384: 384, 4096: 1024} {
+		h := testHost
+		h.cpus, h.memory = cpus, 8<<40
+		c, err := load("", []string{"LYNX_RUNNER_WORKING_DIRECTORY=/srv/work"}, nil, h)
+		if err != nil || c.MaxConcurrentJobs != slots {
+			t.Errorf("%d CPUs: %+v, %v", cpus, c, err)
+		}
+	}
+}
+
+// A directory that no protocol message could name is refused before any job has
+// a result there.
+func TestPathsAreText(t *testing.T) {
+	_, err := resolve(&document{WorkingDirectory: new("/srv/work"), OutputRoot: new("/srv/\xff")}, testHost, map[string]Origin{}, nil)
+	if err == nil || !strings.Contains(err.Error(), `output_root: "/srv/\xff" is not valid UTF-8`) {
+		t.Errorf("error %v", err)
 	}
 }

@@ -56,13 +56,13 @@ func (r *resolver) maxima() {
 		c.MaxTimeout = max(c.MaxTimeout, c.Timeout)
 	}
 	if c.CPUMillis > c.MaxCPUMillis {
-		r.errorf("limits.cpu", "is more than limits.max_cpu")
+		r.errorf("limits.cpu", "%s is more than limits.max_cpu, %s; lower one or raise the other", show(cores(c.CPUMillis)), show(cores(c.MaxCPUMillis)))
 	}
 	if c.MemoryBytes > c.MaxMemoryBytes {
-		r.errorf("limits.memory", "is more than limits.max_memory")
+		r.errorf("limits.memory", "%s is more than limits.max_memory, %s; lower one or raise the other", show(size(c.MemoryBytes)), show(size(c.MaxMemoryBytes)))
 	}
 	if c.Timeout > c.MaxTimeout {
-		r.errorf("limits.timeout", "is more than limits.max_timeout")
+		r.errorf("limits.timeout", "%v is more than limits.max_timeout, %v; lower one or raise the other", c.Timeout, c.MaxTimeout)
 	}
 }
 
@@ -84,7 +84,7 @@ func show(v any) string {
 	case size:
 		return resource.NewQuantity(int64(v), resource.BinarySI).String()
 	case cores:
-		return resource.NewMilliQuantity(int64(v), resource.DecimalSI).String() + " cores"
+		return resource.NewMilliQuantity(int64(v), resource.DecimalSI).String() + " CPU"
 	case duration:
 		return time.Duration(v).String()
 	}

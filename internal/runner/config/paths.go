@@ -4,6 +4,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/tetryx/lynx-runner/executor"
 )
@@ -39,6 +40,9 @@ func (r *resolver) paths() {
 		if err != nil {
 			r.errorf(p.path, "%q cannot be made absolute: %v", *p.to, err)
 			continue
+		}
+		if !utf8.ValidString(abs) {
+			r.errorf(p.path, "%q is not valid UTF-8, so that no result could name it; choose another directory", abs)
 		}
 		*p.to = abs
 	}

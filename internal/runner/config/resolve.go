@@ -13,6 +13,9 @@ import (
 	"github.com/tetryx/lynx-runner/internal/strictyaml"
 )
 
+// maxSlots is how many jobs a runner runs at a time at most.
+const maxSlots = 1024
+
 // defaults is the configuration with nothing said.
 func defaults(h host) *Config {
 	return &Config{
@@ -23,8 +26,8 @@ func defaults(h host) *Config {
 		PythonExecutable:  "/usr/bin/python3",
 		WorkingDirectory:  ".",
 		OutputRoot:        "lynx-output",
-		UIDs:              UIDRange{First: 1_600_000_000, Last: 1_600_000_255},
-		MaxConcurrentJobs: h.cpus,
+		UIDs:              UIDRange{First: 1_600_000_000, Last: 1_600_065_535},
+		MaxConcurrentJobs: min(h.cpus, maxSlots),
 		Image:             "lynx-basilisk",
 		PullPolicy:        PullNever,
 		Shim:              filepath.Join(filepath.Dir(h.executable), "lynx-shim"),
@@ -160,14 +163,19 @@ func (r *resolver) capabilities() {
 	if a, b := d.MaxConcurrentJobs, r.doc.MaxConcurrentJobs; a != nil && b != nil && *a != *b && r.cfg.Origin("max_concurrent_jobs").Kind == r.cfg.Origin(path).Kind {
 		r.errorf("max_concurrent_jobs", "is %d here and %d in capabilities; leave one of them out", *b, *a)
 	}
-	if n := c.MaxConcurrentJobs; n < 1 || n > 1024 {
-		r.errorf("max_concurrent_jobs", "%d is not a number of slots; want 1 to 1024", n)
+	if n := c.MaxConcurrentJobs; n < 1 || n > maxSlots {
+		r.errorf("max_concurrent_jobs", "%d is not a number of slots; want 1 to %d", n, maxSlots)
 	}
 	if n := c.UIDs.Last - c.UIDs.First + 1; n < c.MaxConcurrentJobs {
 		r.errorf("uid_range", "has %d user ids for %d slots; want at least one for each", n, c.MaxConcurrentJobs)
 	}
-	if c.Capabilities.CPUCores <= 0 || c.Capabilities.MemoryGB <= 0 {
-		r.errorf(path, "cpu_cores and memory_gb must be greater than 0")
+	for _, f := range []struct {
+		name  string
+		value float64
+	}{{"cpu_cores", c.Capabilities.CPUCores}, {"memory_gb", c.Capabilities.MemoryGB}} {
+		if f.value <= 0 {
+			r.errorf(path, "%s is %v; want a number greater than 0", f.name, f.value)
+		}
 	}
 	if len(c.Capabilities.SimulationTypes) == 0 || slices.Contains(c.Capabilities.SimulationTypes, "") {
 		r.errorf(path, "supported_simulation_types must name at least one type, and none may be empty")

@@ -128,7 +128,7 @@ func (r *UIDRange) UnmarshalText(text []byte) error {
 	b, err2 := parseID(strings.TrimSpace(last))
 	switch {
 	case !ok || err1 != nil || err2 != nil:
-		return errors.New("not a range of user ids; write FIRST-LAST, such as 1600000000-1600000255")
+		return errors.New("not a range of user ids; write FIRST-LAST, such as 1600000000-1600065535")
 	case a == 0:
 		return errors.New("contains user id 0; no job may run as root")
 	case b < a:
