@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/tetryx/lynx-runner/executor"
+	"github.com/tetryx/lynx-runner/internal/runner/journal"
 )
 
 // recover deals with what an earlier process of this runner left: results in the
@@ -28,6 +29,9 @@ func (r *Runner) recover(ctx context.Context) error {
 	}
 	if err := r.journal.ForgetCauses(); err != nil {
 		return err
+	}
+	if err := journal.MakePrivate(r.cfg.RuntimeDir); err != nil {
+		return fmt.Errorf("runtime_dir: %w", err)
 	}
 	// Nobody uses these sockets any more: the state directory is locked.
 	if err := os.RemoveAll(r.sockets); err != nil {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tetryx/lynx-runner/internal/runner/config"
+	"github.com/tetryx/lynx-runner/internal/runner/journal"
 )
 
 // slot is the right to run one job, with the user that it runs as.
@@ -50,7 +51,7 @@ func newSlots(cfg *config.Config, uid, gid int) (*slots, error) {
 
 // lockUID takes the first free user id from next on, and moves next behind it.
 func lockUID(dir string, next *int, last int) (*slot, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := journal.MakePrivate(dir); err != nil {
 		return nil, fmt.Errorf("lock_dir: %w", err)
 	}
 	for ; *next <= last; *next++ {

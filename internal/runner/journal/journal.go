@@ -25,6 +25,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -51,7 +52,7 @@ const (
 // error that wraps ErrLocked while another process has it.
 func Open(dir string) (*Journal, error) {
 	for _, sub := range []string{"", outboxDir, causesDir, rejectedDir} {
-		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
+		if err := MakePrivate(filepath.Join(dir, sub)); err != nil {
 			return nil, fmt.Errorf("state directory: %w", err)
 		}
 	}
@@ -73,11 +74,13 @@ func (j *Journal) prepare() error {
 	}
 	path := filepath.Join(j.dir, "installation_id")
 	text, err := os.ReadFile(path)
-	if id := strings.TrimSpace(string(text)); err == nil && id != "" {
+	switch id := strings.TrimSpace(string(text)); {
+	case err == nil && installationID.MatchString(id):
 		j.installation = id
 		return nil
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	case err == nil:
+		return fmt.Errorf("installation id: %s does not hold 32 hexadecimal digits; remove it to have a new one made", path)
+	case !errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("installation id: %w", err)
 	}
 	j.installation = newID()
@@ -133,11 +136,36 @@ func lockFile(path string) (*os.File, error) {
 	return f, nil
 }
 
+// installationID is what newID makes. Directories are named by a part of it.
+var installationID = regexp.MustCompile(`^[0-9a-f]{32}$`)
+
 var attemptName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$`)
 
 // ValidName reports whether an attempt's id can name its file here: letters,
 // digits, "_", "." and "-", no dot first, at most 200 characters.
 func ValidName(attemptID string) bool { return attemptName.MatchString(attemptID) }
+
+// MakePrivate makes a directory, with its parents, for this process's user
+// alone. One that is there already must belong to that user and be closed for
+// others to write: whoever can put a link in the place of a file decides what
+// this process overwrites.
+func MakePrivate(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	switch me := os.Geteuid(); {
+	case ok && int(st.Uid) != me:
+		return fmt.Errorf("%s belongs to user %d, and this program runs as user %d; name a directory of its own", dir, st.Uid, me)
+	case info.Mode().Perm()&0o022 != 0:
+		return fmt.Errorf("%s can be written to by other users (mode %v); name another directory, or close it: chmod go-w %s", dir, info.Mode().Perm(), dir)
+	}
+	return nil
+}
 
 // writeFile makes dir/name with data, whole and synced.
 func writeFile(dir, name string, data []byte) error {

@@ -27,6 +27,12 @@ func open(t *testing.T, dir string) *journal.Journal {
 	return j
 }
 
+// stateDir is a new one, which no other user can write to whatever the umask.
+func stateDir(t *testing.T) string {
+	t.Helper()
+	return filepath.Join(t.TempDir(), "state")
+}
+
 func report(id, outcome string) *runnerv1.ReportResultRequest {
 	return &runnerv1.ReportResultRequest{
 		Attempt: &runnerv1.AttemptRef{AttemptId: id, Token: &runnerv1.Token{Epoch: 3, Counter: 1 << 60}},
@@ -45,13 +51,13 @@ func TestInstallationIDIsKept(t *testing.T) {
 	if again := open(t, dir).InstallationID(); again != id {
 		t.Errorf("installation id changed from %s to %s", id, again)
 	}
-	if other := open(t, t.TempDir()).InstallationID(); other == id {
+	if other := open(t, stateDir(t)).InstallationID(); other == id {
 		t.Error("two state directories have the same installation id")
 	}
 }
 
 func TestOneProcessPerDirectory(t *testing.T) {
-	dir := t.TempDir()
+	dir := stateDir(t)
 	first := open(t, dir)
 	if _, err := journal.Open(dir); !errors.Is(err, journal.ErrLocked) || !strings.Contains(err.Error(), dir) {
 		t.Errorf("second Open: %v, want ErrLocked with the directory's name", err)
@@ -61,7 +67,7 @@ func TestOneProcessPerDirectory(t *testing.T) {
 }
 
 func TestOutboxSurvives(t *testing.T) {
-	dir := t.TempDir()
+	dir := stateDir(t)
 	j := open(t, dir)
 	for _, r := range []*runnerv1.ReportResultRequest{report("b-1", "completed"), report("a-1", "timeout"), report("a-1", "cancelled")} {
 		if err := j.Put(r); err != nil {
@@ -87,7 +93,7 @@ func TestOutboxSurvives(t *testing.T) {
 }
 
 func TestDamagedEntriesArePutAside(t *testing.T) {
-	dir := t.TempDir()
+	dir := stateDir(t)
 	j := open(t, dir)
 	if err := j.Put(report("good-1", "completed")); err != nil {
 		t.Fatal(err)
@@ -115,7 +121,7 @@ func TestDamagedEntriesArePutAside(t *testing.T) {
 }
 
 func TestHalfWrittenFilesAreSwept(t *testing.T) {
-	dir := t.TempDir()
+	dir := stateDir(t)
 	open(t, dir).Close()
 	for _, sub := range []string{"", "outbox", "causes"} {
 		if err := os.WriteFile(filepath.Join(dir, sub, ".tmp-123"), []byte("{"), 0o600); err != nil {
@@ -134,7 +140,7 @@ func TestHalfWrittenFilesAreSwept(t *testing.T) {
 }
 
 func TestNamesCannotLeaveTheDirectory(t *testing.T) {
-	j := open(t, t.TempDir())
+	j := open(t, stateDir(t))
 	for _, id := range []string{"", ".", "..", "../x", "a/b", "a\x00", ".hidden", strings.Repeat("x", 201), "a b", "ü"} {
 		if err := j.Put(report(id, "completed")); err == nil {
 			t.Errorf("Put accepts %q", id)
@@ -149,7 +155,7 @@ func TestNamesCannotLeaveTheDirectory(t *testing.T) {
 }
 
 func TestCauses(t *testing.T) {
-	dir := t.TempDir()
+	dir := stateDir(t)
 	j := open(t, dir)
 	want := journal.Cause{Kind: "verdict", Message: "too low", At: time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC)}
 	if err := j.RecordCause("a-1", want); err != nil {

@@ -41,13 +41,7 @@ func (j *Journal) Pending() (reports []*runnerv1.ReportResultRequest, rejected [
 		return nil, nil, fmt.Errorf("outbox: %w", err)
 	}
 	for _, e := range entries {
-		data, err := os.ReadFile(filepath.Join(dir, e.Name()))
-		if err != nil {
-			return nil, nil, fmt.Errorf("outbox: %w", err)
-		}
-		report := &runnerv1.ReportResultRequest{}
-		err = protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(data, report)
-		if err == nil && report.GetAttempt().GetAttemptId() == e.Name() {
+		if report, ok := readReport(filepath.Join(dir, e.Name())); ok && report.GetAttempt().GetAttemptId() == e.Name() {
 			reports = append(reports, report)
 			continue
 		}
@@ -57,6 +51,16 @@ func (j *Journal) Pending() (reports []*runnerv1.ReportResultRequest, rejected [
 		rejected = append(rejected, e.Name())
 	}
 	return reports, rejected, nil
+}
+
+func readReport(path string) (*runnerv1.ReportResultRequest, bool) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, false
+	}
+	report := &runnerv1.ReportResultRequest{}
+	err = protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(data, report)
+	return report, err == nil
 }
 
 // Forget removes everything about an attempt: its result was acknowledged, or is
