@@ -22,8 +22,9 @@ const openPage = 16
 // first, within a batch by run index, of the simulation types that the runner
 // supports, with a GPU only if it has one, and no more of a batch at a time than
 // its max_parallel_jobs. With none to give it waits up to wait, then returns none
-// and no error; a runner in maintenance gets none. ErrUnknownSession, also when
-// the session is replaced while it waits; *InvalidError.
+// and no error, as it does when ctx ends meanwhile; a runner in maintenance gets
+// none. ErrUnknownSession, also when the session is replaced while it waits;
+// *InvalidError.
 func (s *Service) Claim(ctx context.Context, sessionID string, maxJobs int, wait time.Duration) ([]*runnerv1.Assignment, error) {
 	if maxJobs < 1 {
 		return nil, invalid("max_jobs", "%d; must be at least 1", maxJobs)

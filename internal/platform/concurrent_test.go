@@ -2,6 +2,7 @@ package platform_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -47,11 +48,6 @@ func TestConcurrentRunners(t *testing.T) {
 			}
 			users.Wait()
 			close(done)
-			for i := range runners { // ends the claims that wait
-				if _, err := svc.Drain(t.Context(), fmt.Sprint("r", i)); err != nil {
-					t.Error(err)
-				}
-			}
 			workers.Wait()
 			close(claims)
 			seen := map[string]bool{}
@@ -136,7 +132,7 @@ func TestManyWaitForFew(t *testing.T) {
 				}
 				go func() {
 					as, err := svc.Claim(ctx, s.ID, 1, time.Hour)
-					if err != nil {
+					if err != nil && !errors.Is(err, context.Canceled) {
 						t.Error(err)
 					}
 					got <- len(as)

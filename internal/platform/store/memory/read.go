@@ -12,8 +12,10 @@ import (
 	runnerv1 "github.com/tetryx/lynx-runner/proto/lynx/runner/v1"
 )
 
+// Batch implements [platform.ReadTx].
 func (t *tx) Batch(id string) (platform.Batch, error) { return get(t.batches, "batch", id) }
 
+// Batches implements [platform.ReadTx].
 func (t *tx) Batches(before int64, limit int) ([]platform.Batch, error) {
 	var list []platform.Batch
 	for _, id := range slices.Backward(t.order) {
@@ -24,6 +26,7 @@ func (t *tx) Batches(before int64, limit int) ([]platform.Batch, error) {
 	return list, nil
 }
 
+// OpenBatches implements [platform.ReadTx].
 func (t *tx) OpenBatches(after int64, limit int) ([]platform.Batch, error) {
 	var list []platform.Batch
 	for _, id := range t.order {
@@ -34,8 +37,10 @@ func (t *tx) OpenBatches(after int64, limit int) ([]platform.Batch, error) {
 	return list, nil
 }
 
+// Job implements [platform.ReadTx].
 func (t *tx) Job(id string) (platform.Job, error) { return get(t.jobs, "job", id) }
 
+// Jobs implements [platform.ReadTx].
 func (t *tx) Jobs(q platform.JobQuery) ([]platform.Job, error) {
 	var list []platform.Job
 	for _, id := range slices.Backward(t.order) {
@@ -58,6 +63,7 @@ func (t *tx) Jobs(q platform.JobQuery) ([]platform.Job, error) {
 	return list, nil
 }
 
+// ActiveJobs implements [platform.ReadTx].
 func (t *tx) ActiveJobs(runnerID string) ([]platform.Job, error) {
 	var list []platform.Job
 	for _, j := range t.jobs {
@@ -68,6 +74,7 @@ func (t *tx) ActiveJobs(runnerID string) ([]platform.Job, error) {
 	return list, nil
 }
 
+// ActiveCounts implements [platform.ReadTx].
 func (t *tx) ActiveCounts() (map[string]int, error) {
 	counts := map[string]int{}
 	for _, j := range t.jobs {
@@ -78,6 +85,7 @@ func (t *tx) ActiveCounts() (map[string]int, error) {
 	return counts, nil
 }
 
+// Attempt implements [platform.ReadTx].
 func (t *tx) Attempt(jobID string, number int) (platform.Attempt, error) {
 	as := t.attempts[jobID]
 	if number < 1 || number > len(as) {
@@ -86,20 +94,24 @@ func (t *tx) Attempt(jobID string, number int) (platform.Attempt, error) {
 	return as[number-1], nil
 }
 
+// Attempts implements [platform.ReadTx].
 func (t *tx) Attempts(jobID string) ([]platform.Attempt, error) {
 	return slices.Clone(t.attempts[jobID]), nil
 }
 
+// Result implements [platform.ReadTx].
 func (t *tx) Result(jobID string, number int) (*runnerv1.Result, error) {
 	r, err := get(t.results, "result", resultKey{jobID, number})
 	return proto.CloneOf(r), err
 }
 
+// Runner implements [platform.ReadTx].
 func (t *tx) Runner(id string) (platform.Runner, error) {
 	r, err := get(t.runners, "runner", id)
 	return own(r), err
 }
 
+// RunnerBySession implements [platform.ReadTx].
 func (t *tx) RunnerBySession(sessionID string) (platform.Runner, error) {
 	for _, r := range t.runners {
 		if r.SessionID == sessionID {
@@ -109,6 +121,7 @@ func (t *tx) RunnerBySession(sessionID string) (platform.Runner, error) {
 	return platform.Runner{}, fmt.Errorf("session %s: %w", sessionID, platform.ErrNotFound)
 }
 
+// Runners implements [platform.ReadTx].
 func (t *tx) Runners() ([]platform.Runner, error) {
 	var list []platform.Runner
 	for _, id := range slices.Sorted(maps.Keys(t.runners)) {
@@ -123,6 +136,7 @@ func own(r platform.Runner) platform.Runner {
 	return r
 }
 
+// SilentHolders implements [platform.ReadTx].
 func (t *tx) SilentHolders(cutoff time.Time) ([]string, error) {
 	active, err := t.ActiveCounts()
 	var ids []string

@@ -13,6 +13,7 @@ import (
 	runnerv1 "github.com/tetryx/lynx-runner/proto/lynx/runner/v1"
 )
 
+// InsertBatch implements [platform.Tx].
 func (t *tx) InsertBatch(b *platform.Batch, jobs iter.Seq[platform.Job]) error {
 	if _, ok := t.batches[b.ID]; ok {
 		return fmt.Errorf("batch %s is there already", b.ID)
@@ -34,6 +35,7 @@ func (t *tx) InsertBatch(b *platform.Batch, jobs iter.Seq[platform.Job]) error {
 	return nil
 }
 
+// UpdateBatch implements [platform.Tx].
 func (t *tx) UpdateBatch(b platform.Batch) error {
 	old, err := t.Batch(b.ID)
 	if err != nil {
@@ -44,6 +46,7 @@ func (t *tx) UpdateBatch(b platform.Batch) error {
 	return nil
 }
 
+// UpdateJob implements [platform.Tx].
 func (t *tx) UpdateJob(j platform.Job) error {
 	old, err := t.Job(j.ID)
 	if err != nil {
@@ -55,6 +58,7 @@ func (t *tx) UpdateJob(j platform.Job) error {
 	return nil
 }
 
+// CancelPending implements [platform.Tx].
 func (t *tx) CancelPending(batchID string, at time.Time, message string) (int, error) {
 	n := 0
 	for _, id := range t.byBatch[batchID] {
@@ -70,6 +74,7 @@ func (t *tx) CancelPending(batchID string, at time.Time, message string) (int, e
 	return n, nil
 }
 
+// InsertAttempt implements [platform.Tx].
 func (t *tx) InsertAttempt(a platform.Attempt) error {
 	as := t.attempts[a.JobID]
 	if a.Number != len(as)+1 {
@@ -79,6 +84,7 @@ func (t *tx) InsertAttempt(a platform.Attempt) error {
 	return nil
 }
 
+// UpdateAttempt implements [platform.Tx].
 func (t *tx) UpdateAttempt(a platform.Attempt) error {
 	if _, err := t.Attempt(a.JobID, a.Number); err != nil {
 		return err
@@ -89,6 +95,7 @@ func (t *tx) UpdateAttempt(a platform.Attempt) error {
 	return nil
 }
 
+// PutResult implements [platform.Tx].
 func (t *tx) PutResult(jobID string, number int, r *runnerv1.Result) error {
 	key := resultKey{jobID, number}
 	if _, ok := t.results[key]; ok {
@@ -98,6 +105,7 @@ func (t *tx) PutResult(jobID string, number int, r *runnerv1.Result) error {
 	return nil
 }
 
+// PutRunner implements [platform.Tx].
 func (t *tx) PutRunner(r platform.Runner) error {
 	r.Capabilities.SupportedSimulationTypes = slices.Clone(r.Capabilities.SupportedSimulationTypes)
 	put(t, t.runners, r.ID, r)

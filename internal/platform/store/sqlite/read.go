@@ -37,6 +37,7 @@ func listFailed(err error, kind string) error {
 	return fmt.Errorf("list %s: %w", kind, explain(err))
 }
 
+// Batch implements [platform.ReadTx].
 func (t *tx) Batch(id string) (platform.Batch, error) {
 	r, err := t.q.Batch(t.ctx, id)
 	if err != nil {
@@ -75,6 +76,7 @@ func (t *tx) batches(rows []query.Batch, err error) ([]platform.Batch, error) {
 	return list, nil
 }
 
+// Batches implements [platform.ReadTx].
 func (t *tx) Batches(before int64, limit int) ([]platform.Batch, error) {
 	if before == 0 {
 		before = math.MaxInt64
@@ -82,10 +84,12 @@ func (t *tx) Batches(before int64, limit int) ([]platform.Batch, error) {
 	return t.batches(t.q.Batches(t.ctx, query.BatchesParams{Before: before, N: int64(limit)}))
 }
 
+// OpenBatches implements [platform.ReadTx].
 func (t *tx) OpenBatches(after int64, limit int) ([]platform.Batch, error) {
 	return t.batches(t.q.OpenBatches(t.ctx, query.OpenBatchesParams{After: after, N: int64(limit)}))
 }
 
+// Job implements [platform.ReadTx].
 func (t *tx) Job(id string) (platform.Job, error) {
 	r, err := t.q.Job(t.ctx, id)
 	if err != nil {
@@ -94,6 +98,7 @@ func (t *tx) Job(id string) (platform.Job, error) {
 	return jobOf(&r.Job, r.BatchID, r.CreatedAt), nil
 }
 
+// Jobs implements [platform.ReadTx].
 func (t *tx) Jobs(q platform.JobQuery) ([]platform.Job, error) {
 	if q.BatchID != "" {
 		b, err := t.q.Batch(t.ctx, q.BatchID)
@@ -159,6 +164,7 @@ func (t *tx) jobsOf(list []platform.Job, b *query.Batch, q platform.JobQuery) ([
 	return list, nil
 }
 
+// ActiveJobs implements [platform.ReadTx].
 func (t *tx) ActiveJobs(runnerID string) ([]platform.Job, error) {
 	rows, err := t.q.ActiveJobs(t.ctx, runnerID)
 	if err != nil {
@@ -171,6 +177,7 @@ func (t *tx) ActiveJobs(runnerID string) ([]platform.Job, error) {
 	return list, nil
 }
 
+// ActiveCounts implements [platform.ReadTx].
 func (t *tx) ActiveCounts() (map[string]int, error) {
 	rows, err := t.q.ActiveCounts(t.ctx)
 	if err != nil {
@@ -183,6 +190,7 @@ func (t *tx) ActiveCounts() (map[string]int, error) {
 	return counts, nil
 }
 
+// Attempt implements [platform.ReadTx].
 func (t *tx) Attempt(jobID string, number int) (platform.Attempt, error) {
 	r, err := t.q.Attempt(t.ctx, query.AttemptParams{JobID: jobID, Number: int64(number)})
 	if err != nil {
@@ -191,6 +199,7 @@ func (t *tx) Attempt(jobID string, number int) (platform.Attempt, error) {
 	return attemptOf(&r), nil
 }
 
+// Attempts implements [platform.ReadTx].
 func (t *tx) Attempts(jobID string) ([]platform.Attempt, error) {
 	rows, err := t.q.Attempts(t.ctx, jobID)
 	if err != nil {
@@ -203,6 +212,7 @@ func (t *tx) Attempts(jobID string) ([]platform.Attempt, error) {
 	return list, nil
 }
 
+// Result implements [platform.ReadTx].
 func (t *tx) Result(jobID string, number int) (*runnerv1.Result, error) {
 	id := platform.AttemptID(jobID, number)
 	b, err := t.q.Result(t.ctx, query.ResultParams{JobID: jobID, Number: int64(number)})
@@ -216,6 +226,7 @@ func (t *tx) Result(jobID string, number int) (*runnerv1.Result, error) {
 	return r, nil
 }
 
+// Runner implements [platform.ReadTx].
 func (t *tx) Runner(id string) (platform.Runner, error) {
 	r, err := t.q.Runner(t.ctx, id)
 	if err != nil {
@@ -224,6 +235,7 @@ func (t *tx) Runner(id string) (platform.Runner, error) {
 	return runnerOf(&r)
 }
 
+// RunnerBySession implements [platform.ReadTx].
 func (t *tx) RunnerBySession(sessionID string) (platform.Runner, error) {
 	r, err := t.q.RunnerBySession(t.ctx, sessionID)
 	if err != nil {
@@ -232,6 +244,7 @@ func (t *tx) RunnerBySession(sessionID string) (platform.Runner, error) {
 	return runnerOf(&r)
 }
 
+// Runners implements [platform.ReadTx].
 func (t *tx) Runners() ([]platform.Runner, error) {
 	rows, err := t.q.Runners(t.ctx)
 	if err != nil {
@@ -246,6 +259,7 @@ func (t *tx) Runners() ([]platform.Runner, error) {
 	return list, nil
 }
 
+// SilentHolders implements [platform.ReadTx].
 func (t *tx) SilentHolders(cutoff time.Time) ([]string, error) {
 	ids, err := t.q.SilentHolders(t.ctx, micros(cutoff))
 	if err != nil {

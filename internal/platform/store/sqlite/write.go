@@ -24,6 +24,7 @@ func changed(n int64, err error, kind, id string) error {
 	return nil
 }
 
+// InsertBatch implements [platform.Tx].
 func (t *tx) InsertBatch(b *platform.Batch, jobs iter.Seq[platform.Job]) error {
 	spec, err := json.Marshal(b.Spec)
 	if err != nil {
@@ -56,6 +57,7 @@ func (t *tx) InsertBatch(b *platform.Batch, jobs iter.Seq[platform.Job]) error {
 	return nil
 }
 
+// UpdateBatch implements [platform.Tx].
 func (t *tx) UpdateBatch(b platform.Batch) error {
 	c := &b.Counts
 	n, err := t.q.UpdateBatch(t.ctx, query.UpdateBatchParams{
@@ -68,6 +70,7 @@ func (t *tx) UpdateBatch(b platform.Batch) error {
 	return changed(n, err, "batch", b.ID)
 }
 
+// UpdateJob implements [platform.Tx].
 func (t *tx) UpdateJob(j platform.Job) error {
 	n, err := t.q.UpdateJob(t.ctx, query.UpdateJobParams{
 		State: string(j.State), Retries: int64(j.Retries), Requeues: int64(j.Requeues),
@@ -80,6 +83,7 @@ func (t *tx) UpdateJob(j platform.Job) error {
 	return changed(n, err, "job", j.ID)
 }
 
+// CancelPending implements [platform.Tx].
 func (t *tx) CancelPending(batchID string, at time.Time, message string) (int, error) {
 	n, err := t.q.CancelPending(t.ctx, query.CancelPendingParams{Message: message, At: micros(at), BatchID: batchID})
 	if err != nil {
@@ -88,6 +92,7 @@ func (t *tx) CancelPending(batchID string, at time.Time, message string) (int, e
 	return int(n), nil
 }
 
+// InsertAttempt implements [platform.Tx].
 func (t *tx) InsertAttempt(a platform.Attempt) error {
 	err := t.q.InsertAttempt(t.ctx, query.InsertAttemptParams{
 		JobID: a.JobID, Number: int64(a.Number),
@@ -102,6 +107,7 @@ func (t *tx) InsertAttempt(a platform.Attempt) error {
 	return nil
 }
 
+// UpdateAttempt implements [platform.Tx].
 func (t *tx) UpdateAttempt(a platform.Attempt) error {
 	n, err := t.q.UpdateAttempt(t.ctx, query.UpdateAttemptParams{
 		TokenEpoch: int64(a.Token.Epoch), TokenCounter: int64(a.Token.Counter),
@@ -113,6 +119,7 @@ func (t *tx) UpdateAttempt(a platform.Attempt) error {
 	return changed(n, err, "attempt", a.ID())
 }
 
+// PutResult implements [platform.Tx].
 func (t *tx) PutResult(jobID string, number int, r *runnerv1.Result) error {
 	id := platform.AttemptID(jobID, number)
 	b, err := proto.Marshal(r)
@@ -125,6 +132,7 @@ func (t *tx) PutResult(jobID string, number int, r *runnerv1.Result) error {
 	return nil
 }
 
+// PutRunner implements [platform.Tx].
 func (t *tx) PutRunner(r platform.Runner) error {
 	capabilities, err := json.Marshal(r.Capabilities)
 	if err != nil {

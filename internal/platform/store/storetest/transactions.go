@@ -100,7 +100,7 @@ func constraint(t *testing.T, s platform.Store) {
 func panics(t *testing.T, s platform.Store) {
 	func() {
 		defer func() {
-			if p := recover(); p != errOnPurpose {
+			if p, _ := recover().(error); !errors.Is(p, errOnPurpose) {
 				t.Errorf("recovered %v; want what the function panicked with", p)
 			}
 		}()
