@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -19,6 +20,7 @@ func (r *Runner) claims(ctx, jobs context.Context) {
 			r.slots.release(free...)
 			return
 		}
+		asked := time.Now()
 		assignments, err := r.claim(ctx, len(free))
 		for _, a := range assignments {
 			if len(free) == 0 || !r.acceptable(a) {
@@ -29,11 +31,12 @@ func (r *Runner) claims(ctx, jobs context.Context) {
 			free = free[1:]
 		}
 		r.slots.release(free...)
-		if err == nil {
+		// A platform that answers with nothing at once must not be asked at once.
+		if err == nil && (len(assignments) > 0 || time.Since(asked) > r.pace.poll/4) {
 			wait = r.pace.backoff()
 			continue
 		}
-		if ctx.Err() == nil {
+		if err != nil && ctx.Err() == nil {
 			r.log.Warn("cannot claim jobs; trying again", "error", err)
 		}
 		if !wait.wait(ctx) {

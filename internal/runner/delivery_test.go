@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -222,7 +223,7 @@ func TestLeftoversAreRemoved(t *testing.T) {
 
 func TestOneProcessPerStateDirectory(t *testing.T) {
 	b := newBench(t).start()
-	b.cfg.LockDir = t.TempDir()
+	b.cfg.LockDir = filepath.Join(t.TempDir(), "locks")
 	if _, err := New(b.cfg, Deps{Executor: b.executor}); !errors.Is(err, journal.ErrLocked) {
 		t.Errorf("second runner: %v", err)
 	}

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -26,6 +27,8 @@ type scriptedExecutor struct {
 	resolve func(ctx context.Context, image string) (string, error)
 	start   func(ctx context.Context, spec executor.Spec) error
 	wait    func() error
+	remove  func(id string) error
+	kill    func(ctx context.Context) error
 	left    []executor.Handle // what Recover finds
 
 	mu      sync.Mutex
@@ -101,6 +104,7 @@ func (e *scriptedExecutor) Start(ctx context.Context, spec executor.Spec) (execu
 		return nil, fmt.Errorf("telemetry is not served before the start: %w", err)
 	}
 	h := newHandle(spec.AttemptID, e.wait)
+	h.removeErr, h.killErr = e.remove, e.kill
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.handles == nil {
@@ -127,6 +131,9 @@ type scriptedHandle struct {
 	exit    executor.Exit
 	ended   time.Time
 	waitErr func() error
+	// removeErr and killErr, if set, may fail a removal or a kill.
+	removeErr func(id string) error
+	killErr   func(ctx context.Context) error
 
 	mu      sync.Mutex
 	kills   int
@@ -169,6 +176,11 @@ func (h *scriptedHandle) Kill(ctx context.Context) (time.Time, error) {
 	h.mu.Lock()
 	h.kills++
 	h.mu.Unlock()
+	if h.killErr != nil {
+		if err := h.killErr(ctx); err != nil {
+			return time.Time{}, err
+		}
+	}
 	h.die()
 	select {
 	case <-h.done:
@@ -179,6 +191,16 @@ func (h *scriptedHandle) Kill(ctx context.Context) (time.Time, error) {
 }
 
 func (h *scriptedHandle) Remove(context.Context) error {
+	if h.removeErr != nil {
+		if err := h.removeErr(h.id); err != nil {
+			return err
+		}
+	}
+	select {
+	case <-h.done:
+	default:
+		return errors.New("scripted executor: removed before it ended")
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.removed = true

@@ -8,13 +8,20 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
 
 	runnerv1 "github.com/tetryx/lynx-runner/proto/lynx/runner/v1"
 )
 
 // paths are an attempt's files on this host, absolute.
 type paths struct {
+	// dir is the attempt's directory, for people and for the executor. The others
+	// reach into it through handle, so that they stay what they are if somebody
+	// who may rename things in the output root puts a link in its place.
 	dir          string
+	handle       *os.File
 	output, log  string // the job's user can write here, and nowhere else
 	runConfig    string
 	telemetryLog string
@@ -22,50 +29,87 @@ type paths struct {
 	manifest     string
 }
 
-func newPaths(dir string) paths {
+func newPaths(dir string, handle *os.File) paths {
+	own := ownPath(handle)
 	return paths{
-		dir: dir, output: filepath.Join(dir, "output"), log: filepath.Join(dir, "log"),
-		runConfig:    filepath.Join(dir, "run_config.json"),
-		telemetryLog: filepath.Join(dir, "telemetry.log"),
-		parquet:      filepath.Join(dir, "telemetry.parquet"),
-		manifest:     filepath.Join(dir, "manifest.json"),
+		dir: dir, handle: handle, output: filepath.Join(own, outputDir), log: filepath.Join(own, logDir),
+		runConfig:    filepath.Join(own, runConfigFile),
+		telemetryLog: filepath.Join(own, "telemetry.log"),
+		parquet:      filepath.Join(own, "telemetry.parquet"),
+		manifest:     filepath.Join(own, "manifest.json"),
 	}
 }
 
+// ownPath names an open directory, for this process alone, whatever its path
+// has become.
+func ownPath(f *os.File) string { return fmt.Sprintf("/proc/self/fd/%d", f.Fd()) }
+
+// close gives the handle back; what paths there are lead nowhere then.
+func (p paths) close() {
+	if p.handle != nil {
+		p.handle.Close()
+	}
+}
+
+// readable puts the attempt's directory, as people know it, into a text.
+func (p paths) readable(text string) string {
+	if p.handle == nil {
+		return text
+	}
+	return strings.ReplaceAll(text, ownPath(p.handle)+"/", p.dir+"/")
+}
+
+// The names in an attempt's directory that an executor needs.
+const (
+	outputDir     = "output"
+	logDir        = "log"
+	runConfigFile = "run_config.json"
+)
+
 // makeDirectories makes the attempt's directory with run configuration, output
 // and log directory, through the output root, whose owner may not be trusted
-// with the runner's rights.
-func (j *job) makeDirectories() (dir string, err error) {
+// with the runner's rights. If it fails half-way, the paths are those of what
+// there is.
+func (j *job) makeDirectories() (paths, error) {
 	root, err := os.OpenRoot(j.r.cfg.OutputRoot)
 	if err != nil {
-		return "", err
+		return paths{}, err
 	}
 	defer func() { _ = root.Close() }()
 	parent := filepath.Join(j.a.GetBatchId(), fmt.Sprintf("%05d", j.a.GetRunIndex()))
 	for _, p := range []string{j.a.GetBatchId(), parent} {
 		if err := j.makeShared(root, p); err != nil {
-			return "", err
+			return paths{}, err
 		}
 	}
 	rel := filepath.Join(parent, fmt.Sprintf("attempt-%d", j.a.GetAttempt()))
-	err = root.Mkdir(rel, 0o755)
+	err = root.Mkdir(rel, 0o700)
 	if errors.Is(err, fs.ErrExist) {
 		// A platform that lost its last writes gives the same number out again.
 		// What is there is never touched.
 		t := j.a.GetToken()
 		rel = fmt.Sprintf("%s.%d.%d", rel, t.GetEpoch(), t.GetCounter())
-		err = root.Mkdir(rel, 0o755)
+		err = root.Mkdir(rel, 0o700)
 	}
 	if err != nil {
-		return "", err
+		return paths{}, err
 	}
-	for _, sub := range []string{"output", "log"} {
-		p := filepath.Join(rel, sub)
-		if err := errors.Join(root.Mkdir(p, 0o750), root.Lchown(p, j.slot.uid, j.slot.gid)); err != nil {
-			return "", err
-		}
+	handle, err := root.OpenFile(rel, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return paths{}, err
 	}
-	return filepath.Join(j.r.cfg.OutputRoot, rel), j.writeRunConfig(root, filepath.Join(rel, "run_config.json"))
+	p := newPaths(filepath.Join(j.r.cfg.OutputRoot, rel), handle)
+	return p, errors.Join(j.share(handle), j.makeWritable(p.output), j.makeWritable(p.log), j.writeRunConfig(p.runConfig))
+}
+
+// share lets the job's user, and no other job's, into the attempt's directory.
+func (j *job) share(dir *os.File) error {
+	return errors.Join(dir.Chown(-1, j.slot.gid), dir.Chmod(0o750))
+}
+
+// makeWritable makes a directory for the job's user.
+func (j *job) makeWritable(path string) error {
+	return errors.Join(os.Mkdir(path, 0o750), os.Lchown(path, j.slot.uid, j.slot.gid))
 }
 
 // makeShared makes a directory that attempts share, for the results' owner.
@@ -122,12 +166,12 @@ func newRunConfig(a *runnerv1.Assignment) runConfig {
 }
 
 // writeRunConfig writes the run configuration, which every user can read.
-func (j *job) writeRunConfig(root *os.Root, path string) error {
+func (j *job) writeRunConfig(path string) error {
 	data, err := json.MarshalIndent(newRunConfig(j.a), "", "  ")
 	if err != nil {
 		return invalid("the run configuration cannot be written as JSON: %v", err)
 	}
-	f, err := root.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}

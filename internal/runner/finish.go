@@ -64,8 +64,8 @@ func (j *job) giveAway(rec *record, result *runnerv1.Result) {
 	if j.r.owner == nil || rec.paths.dir == "" {
 		return
 	}
-	if err := artifact.Chown(rec.paths.dir, j.r.owner.UID, j.r.owner.GID); err != nil {
+	if err := artifact.Chown(ownPath(rec.paths.handle), j.r.owner.UID, j.r.owner.GID); err != nil {
 		j.log.Warn("cannot give the results to their owner", "directory", rec.paths.dir, "error", err)
-		result.Warnings = append(result.Warnings, "The files could not all be given to their owner: "+sentence(err.Error()))
+		result.Warnings = append(result.Warnings, "The files could not all be given to their owner: "+rec.paths.readable(sentence(err.Error())))
 	}
 }

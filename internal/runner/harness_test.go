@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/tetryx/lynx-runner/executor"
+	"github.com/tetryx/lynx-runner/internal/runner/artifact"
 	"github.com/tetryx/lynx-runner/internal/runner/config"
 	"github.com/tetryx/lynx-runner/internal/runner/journal"
 	runnerv1 "github.com/tetryx/lynx-runner/proto/lynx/runner/v1"
@@ -32,6 +33,8 @@ type bench struct {
 	platform *scriptedPlatform
 	executor *scriptedExecutor
 	pace     pace
+	// measure, if set, measures the output in artifact.Usage's place.
+	measure  func(context.Context, artifact.Limits, ...string) (artifact.Use, error)
 	runner   *Runner
 	hardStop context.CancelFunc
 	ended    chan error
@@ -89,6 +92,9 @@ func (b *bench) start() *bench {
 		b.t.Fatal(err)
 	}
 	r.pace = b.pace
+	if b.measure != nil {
+		r.measure = b.measure
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	b.runner, b.hardStop, b.ended = r, cancel, make(chan error, 1)
 	go func() { b.ended <- r.Run(ctx) }()
@@ -126,6 +132,7 @@ func (b *bench) wait() error {
 	select {
 	case err := <-b.ended:
 		b.ended = nil
+		b.platform.restart()
 		return err
 	case <-time.After(patience):
 		b.t.Fatal("Run does not end")
@@ -133,10 +140,16 @@ func (b *bench) wait() error {
 	}
 }
 
-// clean checks that every started attempt was removed and no socket is left.
+// clean checks that every started attempt was removed, but those that could not
+// be killed, and that no socket is left.
 func (b *bench) clean() {
 	b.t.Helper()
 	for id, h := range b.executor.handles {
+		select {
+		case <-h.done:
+		default:
+			continue
+		}
 		if _, removed := h.state(); !removed {
 			b.t.Errorf("%s was not removed", id)
 		}

@@ -49,6 +49,8 @@ type record struct {
 	digest  string
 
 	claimed time.Time
+	// handle is the started attempt; nil if it never started.
+	handle executor.Handle
 	// failure is why the attempt could not be run, or not to its end.
 	failure error
 	// exit is how it ended; exited is false if it never ran or nobody can tell.
@@ -81,19 +83,21 @@ func (j *job) ref() *runnerv1.AttemptRef {
 	return &runnerv1.AttemptRef{AttemptId: j.a.GetAttemptId(), Token: j.a.GetToken()}
 }
 
-// run takes the attempt from its assignment to its result in the outbox. When it
-// returns, nothing of the attempt is left but its files. The end of ctx makes
-// every step fail soon.
+// run takes the attempt from its assignment to its result in the outbox, and
+// only then removes what is left beside the files, so that a crash in between
+// loses nothing. The end of ctx makes every step fail soon.
 func (j *job) run(ctx context.Context) {
 	defer j.cancelStart()
 	defer context.AfterFunc(ctx, j.cancelStart)()
 	rec := &record{claimed: j.r.now()}
+	defer func() { rec.paths.close() }()
 	j.log.Info("job claimed", "run", j.a.GetRunIndex())
 	if rec.failure = j.prepare(rec); rec.failure == nil {
 		rec.failure = j.execute(ctx, rec)
 	}
 	j.end()
 	j.conclude(ctx, rec)
+	j.remove(ctx, rec)
 }
 
 // execute runs the prepared attempt and fills in all that is known of its end.
@@ -101,11 +105,6 @@ func (j *job) execute(ctx context.Context, rec *record) error {
 	if err := j.makeRuntimeDir(rec); err != nil {
 		return err
 	}
-	defer func() {
-		if err := os.RemoveAll(rec.spec.RuntimeDir); err != nil {
-			j.log.Error("cannot remove a runtime directory; the next start of this runner does it", "error", err)
-		}
-	}()
 	server, err := j.serveTelemetry(rec)
 	if err != nil {
 		return err
@@ -115,14 +114,13 @@ func (j *job) execute(ctx context.Context, rec *record) error {
 		_, finishErr := server.Finish(ctx)
 		return errors.Join(err, finishErr)
 	}
-	rec.started = handle.Started()
+	rec.handle, rec.started = handle, handle.Started()
 	j.log.Info("job started")
 	stopReporting := j.reportStarted(ctx, rec.started)
 	err = j.supervise(ctx, rec, handle)
 	stopReporting()
 	j.end()
 	j.finishTelemetry(ctx, rec, server)
-	j.remove(ctx, handle)
 	return err
 }
 
@@ -202,19 +200,41 @@ func (j *job) reportStarted(ctx context.Context, at time.Time) (stop func()) {
 	return func() { cancel(); done.Wait() }
 }
 
-// remove deletes what the executor keeps. A container that cannot be removed now
-// is found and removed when the runner starts again.
-func (j *job) remove(ctx context.Context, h executor.Handle) {
+// remove deletes what the executor keeps of the attempt, and its runtime
+// directory. What cannot be removed is left to the next start of the runner.
+func (j *job) remove(ctx context.Context, rec *record) {
+	switch {
+	case rec.handle == nil:
+	case !rec.exited && rec.gone.IsZero():
+		j.log.Error("the job may still run; the next start of this runner ends and removes it")
+	default:
+		j.removeHandle(ctx, rec.handle)
+	}
+	if rec.spec.RuntimeDir == "" {
+		return
+	}
+	if err := os.RemoveAll(rec.spec.RuntimeDir); err != nil {
+		j.log.Error("cannot remove a runtime directory; the next start of this runner does it", "error", err)
+	}
+}
+
+// removeHandle tries for as long as an engine may be away, and a little longer
+// than ctx: a removal takes less time than to find what is left.
+func (j *job) removeHandle(ctx context.Context, h executor.Handle) {
+	ctx, cancel := outlive(ctx, j.r.pace.deliver)
+	defer cancel()
+	ctx, cancelTries := context.WithTimeout(ctx, j.r.pace.engine)
+	defer cancelTries()
 	wait := j.r.pace.backoff()
-	for try := 1; ; try++ {
-		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), j.r.pace.kill)
+	for {
+		bounded, cancel := context.WithTimeout(ctx, j.r.pace.kill)
 		err := h.Remove(bounded)
 		cancel()
 		if err == nil {
 			return
 		}
 		j.log.Error("cannot remove what the executor keeps of the job", "error", err)
-		if try == 3 || !wait.wait(ctx) {
+		if !wait.wait(ctx) {
 			return
 		}
 	}
@@ -230,7 +250,7 @@ func (j *job) conclude(ctx context.Context, rec *record) {
 	j.writeManifest(rec, result)
 	j.giveAway(rec, result)
 	fit(report)
-	j.log.Info("job ended", "outcome", outcome, "message", message)
+	j.log.Info("job ended", "outcome", outcome, "message", result.GetErrorMessage())
 	if outcome == api.OutcomeLeaseLost {
 		if err := j.r.journal.Forget(j.a.GetAttemptId()); err != nil {
 			j.log.Warn("journal", "error", err)

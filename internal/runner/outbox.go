@@ -125,18 +125,23 @@ func (o *outbox) drained(ctx context.Context) int {
 }
 
 // deliver sends what is pending until ctx ends. While the platform cannot be
-// reached it waits between tries, longer each time.
+// reached it waits between tries, longer each time. A result that the platform
+// has trouble with does not keep it from the others.
 func (o *outbox) deliver(ctx context.Context) {
 	wait := o.r.pace.backoff()
 	for ctx.Err() == nil {
 		list, changed := o.snapshot()
 		failed := false
 		for _, report := range list {
-			if !o.send(ctx, report) {
-				failed = true
+			err := o.send(ctx, report)
+			if err == nil {
+				wait = o.r.pace.backoff()
+				continue
+			}
+			failed = true
+			if away(err) {
 				break
 			}
-			wait = o.r.pace.backoff()
 		}
 		if failed {
 			wait.wait(ctx)
@@ -149,9 +154,9 @@ func (o *outbox) deliver(ctx context.Context) {
 	}
 }
 
-// send tries to deliver one result and reports whether it is settled: accepted,
+// send tries to deliver one result. It returns nil if that is settled: accepted,
 // or refused in a way that no further try changes.
-func (o *outbox) send(ctx context.Context, report *runnerv1.ReportResultRequest) bool {
+func (o *outbox) send(ctx context.Context, report *runnerv1.ReportResultRequest) error {
 	id := report.GetAttempt().GetAttemptId()
 	err := o.r.session.call(ctx, o.r.pace.call, func(ctx context.Context, session string) error {
 		request := proto.CloneOf(report)
@@ -170,10 +175,20 @@ func (o *outbox) send(ctx context.Context, report *runnerv1.ReportResultRequest)
 		if ctx.Err() == nil {
 			o.r.log.Warn("cannot deliver a result; trying again", "attempt", id, "error", err)
 		}
-		return false
+		return err
 	}
 	o.remove(id)
-	return true
+	return nil
+}
+
+// away reports whether an error says that no other result can be delivered now
+// either.
+func away(err error) bool {
+	switch status.Code(err) {
+	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.Unauthenticated:
+		return true
+	}
+	return false
 }
 
 // refused reports whether a platform will never take a result.

@@ -143,7 +143,7 @@ func slotConfig(dir string, n int) *config.Config {
 
 // Root runners of one host never give two jobs the same user.
 func TestSlotUsers(t *testing.T) {
-	dir := t.TempDir()
+	dir := filepath.Join(t.TempDir(), "locks")
 	first, err := newSlots(slotConfig(dir, 2), 0, 0)
 	if err != nil {
 		t.Fatal(err)

@@ -44,6 +44,11 @@ type scriptedPlatform struct {
 	drained    bool
 	// fail, if set, answers a method in the platform's place with an error.
 	fail func(method string) error
+	// failFor answers the result of an attempt with an error; refusals counts.
+	failFor  map[string]error
+	refusals int
+	// impatient is a platform that does not wait for work.
+	impatient bool
 }
 
 func newPlatform(t *testing.T) *scriptedPlatform {
@@ -62,12 +67,16 @@ func (p *scriptedPlatform) up() {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	p.server = grpc.NewServer()
+	p.server = grpc.NewServer(grpc.WaitForHandlers(true))
 	runnerv1.RegisterRunnerServiceServer(p.server, p)
 	go p.server.Serve(l)
 }
 
 func (p *scriptedPlatform) down() { p.server.Stop() }
+
+// restart ends every call that is under way, so that a test may look at what
+// they did without the lock.
+func (p *scriptedPlatform) restart() { p.down(); p.up() }
 
 // client connects as a runner would, with quick reconnections.
 func (p *scriptedPlatform) client() runnerv1.RunnerServiceClient {
@@ -162,7 +171,7 @@ func (p *scriptedPlatform) ClaimJobs(ctx context.Context, in *runnerv1.ClaimJobs
 			p.claimed++
 		}
 		p.mu.Unlock()
-		if n > 0 {
+		if n > 0 || p.impatient {
 			return &runnerv1.ClaimJobsResponse{Assignments: got}, nil
 		}
 		select {
@@ -201,7 +210,12 @@ func (p *scriptedPlatform) ReportStarted(_ context.Context, in *runnerv1.ReportS
 func (p *scriptedPlatform) ReportResult(_ context.Context, in *runnerv1.ReportResultRequest) (*runnerv1.ReportResultResponse, error) {
 	var err error
 	p.change(func() {
-		if err = p.refuse("ReportResult", in.GetSessionId()); err == nil {
+		if err = p.refuse("ReportResult", in.GetSessionId()); err != nil {
+			return
+		}
+		if err = p.failFor[in.GetAttempt().GetAttemptId()]; err != nil {
+			p.refusals++
+		} else {
 			p.results[in.GetAttempt().GetAttemptId()] = in.GetResult()
 		}
 	})

@@ -3,6 +3,7 @@ package runner
 import (
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strconv"
 
@@ -15,11 +16,10 @@ import (
 
 // prepare makes everything that a start needs but the runtime directory.
 func (j *job) prepare(rec *record) error {
-	dir, err := j.makeDirectories()
-	if err != nil {
+	var err error
+	if rec.paths, err = j.makeDirectories(); err != nil {
 		return fmt.Errorf("attempt directory: %w", err)
 	}
-	rec.paths = newPaths(dir)
 	if rec.spec, err = j.limited(); err != nil {
 		return err
 	}
@@ -104,7 +104,9 @@ func (j *job) complete(rec *record, command engine.Command) {
 	s := &rec.spec
 	s.AttemptID, s.JobID, s.BatchID = j.a.GetAttemptId(), j.a.GetJobId(), j.a.GetBatchId()
 	s.Argv, s.Image = command.Argv, rec.imageID
-	s.WorkDir, s.OutputDir, s.LogDir, s.RunConfig = j.r.cfg.WorkingDirectory, rec.paths.output, rec.paths.log, rec.paths.runConfig
+	dir := rec.paths.dir
+	s.WorkDir, s.OutputDir = j.r.cfg.WorkingDirectory, filepath.Join(dir, outputDir)
+	s.LogDir, s.RunConfig = filepath.Join(dir, logDir), filepath.Join(dir, runConfigFile)
 	s.DataMounts = j.r.cfg.DataMounts
 	s.User = specs.User{UID: uint32(j.slot.uid), GID: uint32(j.slot.gid)}
 	s.Telemetry = true

@@ -16,7 +16,8 @@ import (
 // result is the attempt's record in the protocol's terms.
 func (j *job) result(rec *record, outcome api.Outcome, message string) *runnerv1.Result {
 	result := &runnerv1.Result{
-		Outcome: string(outcome), ErrorMessage: message, Directory: rec.paths.dir,
+		// Parts of the message are other programs' words, and not all of them UTF-8.
+		Outcome: string(outcome), ErrorMessage: rec.paths.readable(printable(message)), Directory: rec.paths.dir,
 		EndedAt:   timestamppb.New(rec.endedAt(j.r.now())),
 		Breach:    breach(rec),
 		Telemetry: telemetrySummary(rec.telemetry),
@@ -98,7 +99,7 @@ func warnings(rec *record, outcome api.Outcome) []string {
 		list = append(list, "What the job left could not all be collected: "+sentence(rec.incomplete.Error()))
 	}
 	for i, text := range list {
-		list[i] = printable(text)
+		list[i] = rec.paths.readable(printable(text))
 	}
 	return list
 }

@@ -48,6 +48,7 @@ import (
 	"time"
 
 	"github.com/tetryx/lynx-runner/executor"
+	"github.com/tetryx/lynx-runner/internal/runner/artifact"
 	"github.com/tetryx/lynx-runner/internal/runner/config"
 	"github.com/tetryx/lynx-runner/internal/runner/engine"
 	"github.com/tetryx/lynx-runner/internal/runner/journal"
@@ -84,6 +85,8 @@ type Runner struct {
 	owner *config.Owner
 	// sockets is the directory of the attempts' runtime directories.
 	sockets string
+	// measure is artifact.Usage, but where a test makes it slow.
+	measure func(context.Context, artifact.Limits, ...string) (artifact.Use, error)
 
 	drain     chan struct{}
 	drainOnce sync.Once
@@ -131,6 +134,7 @@ func New(cfg *config.Config, deps Deps) (*Runner, error) {
 	r := &Runner{
 		cfg: cfg, deps: deps, log: deps.Log, now: deps.Now, pace: defaultPace, engines: engines,
 		code: newTreeDigest(cfg.WorkingDirectory), drain: make(chan struct{}), gate: newGate(), jobs: map[string]*job{},
+		measure: artifact.Usage,
 	}
 	if r.owner, err = outputOwner(cfg); err != nil {
 		return nil, err
@@ -198,7 +202,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	var loops sync.WaitGroup
 	loops.Go(func() { r.heartbeats(life) })
 	loops.Go(func() { r.outbox.deliver(life) })
-	r.work(ctx, life)
+	r.work(ctx)
 	r.settle(ctx)
 	end()
 	loops.Wait()
@@ -231,13 +235,10 @@ func (r *Runner) untilDrained(ctx context.Context) (context.Context, context.Can
 }
 
 // work claims and runs jobs until none is to be claimed and none runs.
-func (r *Runner) work(ctx, life context.Context) {
-	jobs, cutOff := context.WithCancel(life)
-	defer cutOff()
-	defer context.AfterFunc(ctx, func() {
-		r.stopJobs()
-		time.AfterFunc(r.pace.stop, cutOff)
-	})()
+func (r *Runner) work(ctx context.Context) {
+	jobs, cancel := outlive(ctx, r.pace.stop)
+	defer cancel()
+	defer context.AfterFunc(ctx, r.stopJobs)()
 	claiming, stopClaiming := r.untilDrained(ctx)
 	defer stopClaiming()
 	r.claims(claiming, jobs)
@@ -250,12 +251,21 @@ func (r *Runner) work(ctx, life context.Context) {
 
 // settle waits until every result is delivered; after a hard stop not for long.
 func (r *Runner) settle(ctx context.Context) {
-	bounded, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	bounded, cancel := outlive(ctx, r.pace.deliver)
 	defer cancel()
-	defer context.AfterFunc(ctx, func() { time.AfterFunc(r.pace.deliver, cancel) })()
 	if left := r.outbox.drained(bounded); left > 0 {
 		r.log.Warn("results are not delivered; the next start of this runner does it", "results", left, "state_dir", r.cfg.StateDir)
 	}
+}
+
+// outlive returns a context that ends d after ctx has.
+func outlive(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		sleep(longer, d)
+		cancel()
+	})
+	return longer, func() { stop(); cancel() }
 }
 
 func (r *Runner) close() {

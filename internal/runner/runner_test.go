@@ -152,7 +152,8 @@ func TestRunConfig(t *testing.T) {
 	}
 }
 
-// While the job runs, its user can write to two directories and nothing else.
+// While the job runs, its user can write to two directories and nothing else, and
+// no other job's user can look into its own.
 func TestOwnersOfFiles(t *testing.T) {
 	b := newBench(t)
 	type seen struct {
@@ -177,7 +178,7 @@ func TestOwnersOfFiles(t *testing.T) {
 	}
 	result := runOne(t, b, assignment("job", 0))
 	me := uint32(os.Geteuid())
-	want := map[string]seen{".": {me, 0o755}, "output": {user, 0o750}, "log": {user, 0o750}, "run_config.json": {me, 0o644}}
+	want := map[string]seen{".": {me, 0o750}, "output": {user, 0o750}, "log": {user, 0o750}, "run_config.json": {me, 0o644}}
 	if diff := cmp.Diff(want, during, cmp.AllowUnexported(seen{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/tetryx/lynx-runner/executor"
@@ -33,11 +34,10 @@ func (j *job) supervise(ctx context.Context, rec *record, h executor.Handle) err
 	}()
 	timer := time.NewTimer(rec.spec.Timeout - j.r.now().Sub(h.Started()))
 	defer timer.Stop()
-	look := time.NewTicker(j.r.pace.usage)
-	defer look.Stop()
+	defer j.watchOutput(ctx, rec.paths)()
 	for {
-		select {
-		case e := <-exits:
+		switch e, what := next(exits, timer.C, j.stopped); what {
+		case happenedExit:
 			if e.err != nil {
 				j.stop(cause{kind: causeEngineLost, at: j.r.now(), detail: e.err.Error()})
 				return errors.Join(e.err, j.kill(ctx, rec, h))
@@ -45,13 +45,41 @@ func (j *job) supervise(ctx context.Context, rec *record, h executor.Handle) err
 			j.end()
 			rec.exit, rec.exited = e.exit, true
 			return nil
-		case <-timer.C:
+		case happenedTimeout:
 			j.stop(cause{kind: causeTimeout, at: j.r.now()})
-		case <-look.C:
-			j.checkOutput(ctx, rec)
-		case <-j.stopped:
+		case happenedStop:
 			return j.putDown(ctx, rec, h, exits)
 		}
+	}
+}
+
+// happened is what a running job's supervision waits for.
+type happened int
+
+const (
+	happenedExit happened = iota
+	happenedTimeout
+	happenedStop
+)
+
+// next waits for what happens first. An exit that is there counts before
+// anything else that is: a job that ended in time must not pay for a runner that
+// was kept from looking.
+func next(exits <-chan ended, timeout <-chan time.Time, stopped <-chan struct{}) (ended, happened) {
+	var what happened
+	select {
+	case e := <-exits:
+		return e, happenedExit
+	case <-timeout:
+		what = happenedTimeout
+	case <-stopped:
+		what = happenedStop
+	}
+	select {
+	case e := <-exits:
+		return e, happenedExit
+	default:
+		return ended{}, what
 	}
 }
 
@@ -137,12 +165,32 @@ func (j *job) killUntilGone(ctx context.Context, rec *record, h executor.Handle)
 	}
 }
 
+// watchOutput looks again and again at what the job has written, and ends the
+// job where that is more than it may, until the returned function is called. It
+// is a loop of its own, because a large tree takes its time and no kill may wait
+// for that.
+func (j *job) watchOutput(ctx context.Context, p paths) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var done sync.WaitGroup
+	done.Go(func() {
+		for pause := j.r.pace.usage; sleep(ctx, pause); {
+			began := time.Now()
+			j.checkOutput(ctx, p)
+			// Looking takes a tenth of the time at most.
+			pause = max(j.r.pace.usage, 9*time.Since(began))
+		}
+	})
+	return func() { cancel(); done.Wait() }
+}
+
 // checkOutput ends a job that has written more than it may.
-func (j *job) checkOutput(ctx context.Context, rec *record) {
+func (j *job) checkOutput(ctx context.Context, p paths) {
 	limits := artifactLimits(j.r.cfg.Limits.Output)
-	use, err := artifact.Usage(ctx, limits, rec.paths.output, rec.paths.log)
+	use, err := j.r.measure(ctx, limits, p.output, p.log)
 	if err != nil {
-		j.log.Warn("cannot measure the job's output", "error", err)
+		if ctx.Err() == nil {
+			j.log.Warn("cannot measure the job's output", "error", err)
+		}
 		return
 	}
 	if over := overLimit(use, limits); over != "" {
