@@ -38,6 +38,8 @@ type daemon struct {
 	fail map[string]http.HandlerFunc
 	// init is what the next containers' inits do.
 	init fakeInit
+	// shownPID is the pid that containers are said to have; 0 for the true one.
+	shownPID int
 }
 
 type fakeContainer struct {
@@ -298,7 +300,10 @@ func (d *daemon) wait(w http.ResponseWriter, r *http.Request, c *fakeContainer) 
 func (d *daemon) inspect(w http.ResponseWriter, c *fakeContainer) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	mounts := c.mounts
+	mounts, pid := c.mounts, c.pid
+	if d.shownPID != 0 {
+		pid = d.shownPID
+	}
 	if mounts == nil {
 		mounts = json.RawMessage("[]")
 	}
@@ -306,7 +311,7 @@ func (d *daemon) inspect(w http.ResponseWriter, c *fakeContainer) {
 		"Id": c.id, "Name": "/" + c.name, "Config": map[string]any{"Labels": c.labels},
 		"HostConfig": map[string]any{"Memory": c.memory, "Mounts": mounts},
 		"State": map[string]any{
-			"Status": c.status, "Running": c.status == "running", "Pid": c.pid, "ExitCode": c.exitCode, "OOMKilled": c.oom,
+			"Status": c.status, "Running": c.status == "running", "Pid": pid, "ExitCode": c.exitCode, "OOMKilled": c.oom,
 			"StartedAt": time.Now().Add(-time.Minute).Format(time.RFC3339Nano), "FinishedAt": time.Now().Format(time.RFC3339Nano),
 		},
 	})

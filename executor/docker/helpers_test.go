@@ -31,6 +31,8 @@ func (d *daemon) executor(change ...func(*Config)) *Executor {
 		d.t.Fatal(err)
 	}
 	d.t.Cleanup(func() { _ = e.Close() })
+	// The fake's inits are in no container's cgroup.
+	e.open = func(pid int, _ func() error) (*initProcess, error) { return openInit(pid, fine) }
 	return e
 }
 

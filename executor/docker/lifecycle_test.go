@@ -167,6 +167,31 @@ func TestReportThatDisagrees(t *testing.T) {
 	}
 }
 
+// TestPIDOfAnotherMachine runs a container whose pid, as the engine counts, is
+// here that of somebody else's process: that must neither be killed nor be taken
+// for the container.
+func TestPIDOfAnotherMachine(t *testing.T) {
+	d := newDaemon(t)
+	d.init = fakeInit{Report: report(0)}
+	bystander := sleeper(t)
+	d.shownPID = bystander.Process.Pid
+	e := d.executor()
+	e.open = openInit
+	h := mustStart(t, e, testSpec(t))
+	if h.init != nil {
+		t.Error("a process that is in no cgroup of the container is taken for its init")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if _, err := h.Kill(ctx); err != nil {
+		t.Error(err)
+	}
+	mustWait(t, h)
+	if pid, err := unix.Wait4(bystander.Process.Pid, nil, unix.WNOHANG, nil); pid != 0 || err != nil {
+		t.Errorf("the bystander has ended: %d, %v", pid, err)
+	}
+}
+
 func TestKilledFromOutside(t *testing.T) {
 	d := newDaemon(t)
 	d.init = fakeInit{Report: report(0)}

@@ -47,6 +47,17 @@ func openInit(pid int, check func() error) (*initProcess, error) {
 	return p, nil
 }
 
+// isInitOf makes sure that a process here is the container's, by this kernel's own
+// word. The engine's is not enough: it may count the processes of a virtual
+// machine, another host or another pid namespace than ours, where the same id is
+// somebody else's, who would be killed in its place.
+func isInitOf(containerID string, pid int) error {
+	if !inCgroupOf(pid, containerID) {
+		return fmt.Errorf("pid %d is in no cgroup of container %s here: %w", pid, short(containerID), errNotInit)
+	}
+	return nil
+}
+
 // inCgroupOf says whether a process is in a cgroup of the container, by name.
 func inCgroupOf(pid int, containerID string) bool {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))

@@ -61,7 +61,7 @@ func (e *Executor) attach(ctx context.Context, c container.InspectResponse) (*ha
 		h.markGone(engineTime(c.State.FinishedAt))
 	default:
 		h.reopenControl()
-		h.hold(ctx, c)
+		h.hold(c)
 	}
 	e.wg.Go(func() { h.follow(e.live, nil) })
 	return h, nil

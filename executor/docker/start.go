@@ -205,7 +205,7 @@ func (e *Executor) run(ctx context.Context, spec executor.Spec, id string) (_ *h
 	if err != nil {
 		return nil, err
 	}
-	h.hold(ctx, c)
+	h.hold(c)
 	e.wg.Go(func() {
 		defer cancel()
 		h.follow(follow, waiting)
@@ -241,7 +241,7 @@ func (e *Executor) newHandle(id, attempt, runtimeDir string) *handle {
 // hold gets a hold on a running container's init, and lets that init in at the
 // control socket. A runner without the right, or on another machine than the
 // engine's containers, goes on without.
-func (h *handle) hold(ctx context.Context, c container.InspectResponse) {
+func (h *handle) hold(c container.InspectResponse) {
 	pid := c.State.Pid
 	if h.control != nil {
 		h.control.Expect(pid)
@@ -249,7 +249,7 @@ func (h *handle) hold(ctx context.Context, c container.InspectResponse) {
 	if pid == 0 { // it has ended already
 		return
 	}
-	init, err := h.exec.open(pid, func() error { return h.stillInit(ctx, pid) })
+	init, err := h.exec.open(pid, func() error { return isInitOf(h.id, pid) })
 	if err != nil {
 		h.exec.log.Debug("the container's init can't be opened; the engine's word decides", "attempt", h.attempt, "error", err)
 		return
@@ -258,22 +258,6 @@ func (h *handle) hold(ctx context.Context, c container.InspectResponse) {
 	if h.cgroup, err = findCgroup("/proc", "/sys/fs/cgroup", pid); err != nil {
 		h.exec.log.Debug("the container's cgroup can't be read", "attempt", h.attempt, "error", err)
 	}
-}
-
-// stillInit says whether a pid is this container's init: by the name of its
-// cgroup, or, where that does not show it, by the engine.
-func (h *handle) stillInit(ctx context.Context, pid int) error {
-	if inCgroupOf(pid, h.id) {
-		return nil
-	}
-	c, err := h.exec.engine.inspect(ctx, h.id)
-	switch {
-	case err != nil:
-		return err
-	case !c.State.Running || c.State.Pid != pid:
-		return fmt.Errorf("pid %d: %w", pid, errNotInit)
-	}
-	return nil
 }
 
 // discard removes a container that must not stay, without the caller's context,
