@@ -13,12 +13,13 @@ import (
 
 	"github.com/tetryx/lynx-runner/cmd/internal/wire"
 	"github.com/tetryx/lynx-runner/internal/platform/auth"
+	"github.com/tetryx/lynx-runner/internal/runner/config"
 	"github.com/tetryx/lynx-runner/internal/strictyaml"
 )
 
 const (
 	defaultListen     = "127.0.0.1:5969"
-	defaultGRPCListen = wire.DefaultServer
+	defaultGRPCListen = config.DefaultServer
 )
 
 // settings is the server's configuration.

@@ -68,6 +68,17 @@ func (v Value) Field(key string) (Value, bool) {
 	return Value{}, false
 }
 
+// Keys are the keys of a mapping, in the order of the document; none for others.
+func (v Value) Keys() []string {
+	var keys []string
+	if v.node.Kind == yaml.MappingNode {
+		for i := 0; i+1 < len(v.node.Content); i += 2 {
+			keys = append(keys, v.node.Content[i].Value)
+		}
+	}
+	return keys
+}
+
 // Errorf adds an error about this value, unless there is one already.
 func (v Value) Errorf(format string, args ...any) {
 	if !v.doc.isReported(v.path) {

@@ -9,13 +9,8 @@ import (
 	"github.com/tetryx/lynx-runner/internal/platform/auth"
 )
 
-const (
-	// DefaultServer is the address of the platform's gRPC interface where none is
-	// configured.
-	DefaultServer = "127.0.0.1:5970"
-	// TokenName is the name of the access token's file in the data directory.
-	TokenName = "token"
-)
+// TokenName is the name of the access token's file in the data directory.
+const TokenName = "token"
 
 // DefaultData is the platform's data directory where none is configured:
 // /var/lib/lynx for root, below XDG_STATE_HOME (~/.local/state) for anybody else.

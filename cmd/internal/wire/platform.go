@@ -21,6 +21,7 @@ import (
 	"github.com/tetryx/lynx-runner/internal/platform/rest"
 	"github.com/tetryx/lynx-runner/internal/platform/rpc"
 	"github.com/tetryx/lynx-runner/internal/platform/store/sqlite"
+	runnerv1 "github.com/tetryx/lynx-runner/proto/lynx/runner/v1"
 )
 
 // stopWithin bounds the end of the platform's servers: calls under way have this
@@ -68,14 +69,41 @@ func StartPlatform(ctx context.Context, o PlatformOptions) (*Platform, error) {
 	handler := rest.New(service, rest.Options{Guard: o.Guard, Version: o.Version, Log: o.Log})
 	p := &Platform{
 		store: store, cancel: cancel, failed: make(chan struct{}),
-		http: rest.NewServer(handler, o.Log),
-		grpc: rpc.NewServer(service, o.Guard, o.Log),
+		http: rest.NewServer(endReads(run, handler), o.Log),
+		grpc: rpc.NewServer(service, o.Guard, o.Log, grpc.ChainUnaryInterceptor(endClaims(run))),
 	}
-	p.http.BaseContext = func(net.Listener) context.Context { return run }
 	p.wg.Go(func() { service.Run(run) })
 	p.wg.Go(func() { p.ended("REST", p.http.Serve(o.REST)) })
 	p.wg.Go(func() { p.ended("gRPC", p.grpc.Serve(o.GRPC)) })
 	return p, nil
+}
+
+// endReads makes requests that change nothing, long polls among them, end with
+// run. Those that change something finish.
+func endReads(run context.Context, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet {
+			next.ServeHTTP(w, r)
+			return
+		}
+		ctx, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		defer context.AfterFunc(run, cancel)()
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
+// endClaims makes the runners' long polls end with run.
+func endClaims(run context.Context) grpc.UnaryServerInterceptor {
+	return func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+		if info.FullMethod != runnerv1.RunnerService_ClaimJobs_FullMethodName {
+			return handler(ctx, request)
+		}
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(run, cancel)()
+		return handler(ctx, request)
+	}
 }
 
 // ended notes that a server has ended; by itself if with another error than that
@@ -98,8 +126,7 @@ func (p *Platform) Failed() <-chan struct{} { return p.failed }
 func (p *Platform) Stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopWithin)
 	defer cancel()
-	// Long polls end at once: their requests' context is the servers' own.
-	p.cancel()
+	p.cancel() // long polls end at once
 	hard := context.AfterFunc(ctx, p.grpc.Stop)
 	p.grpc.GracefulStop()
 	hard()

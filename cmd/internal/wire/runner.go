@@ -3,16 +3,12 @@ package wire
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"strings"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/tetryx/lynx-runner/executor"
 	"github.com/tetryx/lynx-runner/executor/docker"
-	"github.com/tetryx/lynx-runner/internal/platform/auth"
 	"github.com/tetryx/lynx-runner/internal/runner"
 	"github.com/tetryx/lynx-runner/internal/runner/config"
 	runnerv1 "github.com/tetryx/lynx-runner/proto/lynx/runner/v1"
@@ -38,11 +34,11 @@ type Runner struct {
 // NewRunner connects a runner to its engine, which must answer, and prepares its
 // connection to the platform, which need not be there yet.
 func NewRunner(ctx context.Context, o RunnerOptions) (*Runner, error) {
-	exec, err := newExecutor(ctx, o.Config, o.Log)
+	exec, err := NewExecutor(ctx, o.Config, o.Log)
 	if err != nil {
 		return nil, err
 	}
-	conn, err := dial(o.Config.Server, o.Token)
+	conn, err := Dial(o.Config.Server, o.Token)
 	if err != nil {
 		return nil, errors.Join(err, exec.Close())
 	}
@@ -61,7 +57,9 @@ func NewRunner(ctx context.Context, o RunnerOptions) (*Runner, error) {
 // Close releases what NewRunner made, after Run has returned.
 func (r *Runner) Close() error { return errors.Join(r.conn.Close(), r.executor.Close()) }
 
-func newExecutor(ctx context.Context, cfg *config.Config, log *slog.Logger) (executor.Executor, error) {
+// NewExecutor connects to the engine that the configuration names. An error that
+// wraps executor.ErrUnavailable means that none answers.
+func NewExecutor(ctx context.Context, cfg *config.Config, log *slog.Logger) (*docker.Executor, error) {
 	return docker.New(ctx, docker.Config{
 		RunnerID:      cfg.RunnerID,
 		Shim:          cfg.Shim,
@@ -71,21 +69,3 @@ func newExecutor(ctx context.Context, cfg *config.Config, log *slog.Logger) (exe
 	})
 }
 
-// dial prepares a connection to the platform's gRPC interface. The token goes
-// over it in the clear, so over a network it belongs inside a tunnel.
-func dial(server, token string) (*grpc.ClientConn, error) {
-	target := server
-	if !strings.HasPrefix(server, "unix:") {
-		// Not the dns resolver, which looks up more than the address.
-		target = "passthrough:///" + server
-	}
-	options := []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())}
-	if token != "" {
-		options = append(options, grpc.WithPerRPCCredentials(auth.Credentials(token)))
-	}
-	conn, err := grpc.NewClient(target, options...)
-	if err != nil {
-		return nil, fmt.Errorf("server %q: %w", server, err)
-	}
-	return conn, nil
-}

@@ -26,7 +26,7 @@ func loadText(t *testing.T, text string, environ []string, flags map[string]stri
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return load(path, append([]string{"LYNX_RUNNER_WORKING_DIRECTORY=/srv/work"}, environ...), flags, testHost)
+	return load(nil, path, append([]string{"LYNX_RUNNER_WORKING_DIRECTORY=/srv/work"}, environ...), flags, testHost)
 }
 
 func mustLoad(t *testing.T, text string, environ []string, flags map[string]string) *Config {
@@ -42,7 +42,7 @@ func TestDefaults(t *testing.T) {
 	c := mustLoad(t, "{}", nil, nil)
 	cwd, _ := os.Getwd()
 	want := &Config{
-		RunnerID: "lab-host", Executor: "docker", Engines: []string{"basilisk"},
+		RunnerID: "lab-host", Server: "127.0.0.1:5970", Executor: "docker", Engines: []string{"basilisk"},
 		Capabilities:     Capabilities{CPUCores: 4, MemoryGB: 16, SimulationTypes: []string{"basilisk"}},
 		PythonExecutable: "/usr/bin/python3", WorkingDirectory: "/srv/work", OutputRoot: filepath.Join(cwd, "lynx-output"),
 		UIDs: UIDRange{1_600_000_000, 1_600_065_535}, MaxConcurrentJobs: 4,
@@ -251,7 +251,7 @@ func TestExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := load("configs/lynx-runner-basilisk.yaml", nil, nil, testHost)
+	c, err := load(nil, "configs/lynx-runner-basilisk.yaml", nil, nil, testHost)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -278,7 +278,7 @@ func TestDefaultsOfLargeHosts(t *testing.T) {
 	for cpus, slots := range map[int]int{1: 1, 384: 384, 4096: 1024} {
 		h := testHost
 		h.cpus, h.memory = cpus, 8<<40
-		c, err := load("", []string{"LYNX_RUNNER_WORKING_DIRECTORY=/srv/work"}, nil, h)
+		c, err := load(nil, "", []string{"LYNX_RUNNER_WORKING_DIRECTORY=/srv/work"}, nil, h)
 		if err != nil || c.MaxConcurrentJobs != slots {
 			t.Errorf("%d CPUs: %+v, %v", cpus, c, err)
 		}

@@ -24,19 +24,28 @@ const EnvConfig = envPrefix + "CONFIG"
 // then flags (name without dashes → value), and checks the whole. What is wrong
 // with a value is a *strictyaml.Errors that names all of it.
 func Load(path string, environ []string, flags map[string]string) (*Config, error) {
+	return LoadOver(nil, path, environ, flags)
+}
+
+// LoadOver is Load with other defaults for some settings, named as flags are.
+func LoadOver(defaults map[string]string, path string, environ []string, flags map[string]string) (*Config, error) {
 	h, err := thisHost(environ)
 	if err != nil {
 		return nil, err
 	}
-	return load(path, environ, flags, h)
+	return load(defaults, path, environ, flags, h)
 }
 
-func load(path string, environ []string, flags map[string]string, h host) (*Config, error) {
+func load(defaults map[string]string, path string, environ []string, flags map[string]string, h host) (*Config, error) {
 	var doc document
 	var file *strictyaml.Document
 	origins := map[string]Origin{}
 	add := func(layer *document, kind, name string) {
 		overlay(&doc, layer, func(p string) { origins[p] = Origin{Kind: kind, Name: name} })
+	}
+	all := fields()
+	if err := addNamed(all, defaults, "default", "", add); err != nil {
+		return nil, err
 	}
 	if path != "" {
 		data, err := os.ReadFile(path)
@@ -52,11 +61,10 @@ func load(path string, environ []string, flags map[string]string, h host) (*Conf
 		}
 		add(&layer, "file", path)
 	}
-	all := fields()
 	if err := addVariables(all, environ, add); err != nil {
 		return nil, err
 	}
-	if err := addFlags(all, flags, add); err != nil {
+	if err := addNamed(all, flags, "flag", "--", add); err != nil {
 		return nil, err
 	}
 	return resolve(&doc, h, origins, file)
@@ -87,27 +95,29 @@ func addVariables(all []field, environ []string, add func(*document, string, str
 	return nil
 }
 
-func addFlags(all []field, flags map[string]string, add func(*document, string, string)) error {
-	left := len(flags)
+// addNamed adds values by the names of flags, which are told with a prefix.
+func addNamed(all []field, values map[string]string, kind, prefix string, add func(*document, string, string)) error {
+	left := len(values)
 	var names []string
 	for _, f := range all {
-		names = append(names, "--"+f.flag())
-		value, ok := flags[f.flag()]
+		name := prefix + f.flag()
+		names = append(names, name)
+		value, ok := values[f.flag()]
 		if !ok {
 			continue
 		}
 		left--
-		layer, err := single(f, "--"+f.flag(), value)
+		layer, err := single(f, name, value)
 		if err != nil {
 			return err
 		}
-		add(layer, "flag", "--"+f.flag())
+		add(layer, kind, name)
 	}
 	if left == 0 {
 		return nil
 	}
-	for name := range flags {
-		if err := unknown("--"+name, "flag", names); err != nil {
+	for name := range values {
+		if err := unknown(prefix+name, kind, names); err != nil {
 			return err
 		}
 	}

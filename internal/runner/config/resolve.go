@@ -16,10 +16,14 @@ import (
 // maxSlots is how many jobs a runner runs at a time at most.
 const maxSlots = 1024
 
+// DefaultServer is the address of a platform's gRPC interface on this host.
+const DefaultServer = "127.0.0.1:5970"
+
 // defaults is the configuration with nothing said.
 func defaults(h host) *Config {
 	return &Config{
 		RunnerID:          h.runnerID(),
+		Server:            DefaultServer,
 		Executor:          "docker",
 		Engines:           []string{"basilisk"},
 		Capabilities:      Capabilities{CPUCores: float64(h.cpus), MemoryGB: float64(h.memory>>20) / 1024},

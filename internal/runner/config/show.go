@@ -1,0 +1,63 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"time"
+)
+
+// Value returns the effective value at a dotted path of Paths, as it could stand
+// in a file: a string, a number, a bool, or a list or map of such. nil means that
+// there is none. It is made for listings, also as JSON.
+func (c *Config) Value(path string) any { return c.values()[path] }
+
+// values is the inverse of resolve.
+func (c *Config) values() map[string]any {
+	v := map[string]any{
+		"runner_id": c.RunnerID, "server": c.Server, "token_file": text(c.TokenFile), "executor": c.Executor, "engines": c.Engines,
+		"capabilities": map[string]any{
+			"cpu_cores": c.Capabilities.CPUCores, "memory_gb": math.Round(c.Capabilities.MemoryGB*100) / 100,
+			"gpu_available": c.Capabilities.GPUAvailable, "supported_simulation_types": c.Capabilities.SimulationTypes,
+		},
+		"python_executable": c.PythonExecutable, "basilisk_entrypoint": text(c.BasiliskEntrypoint),
+		"working_directory": c.WorkingDirectory, "output_root": c.OutputRoot, "output_owner": nil,
+		"uid_range": fmt.Sprintf("%d-%d", c.UIDs.First, c.UIDs.Last), "max_concurrent_jobs": c.MaxConcurrentJobs,
+		"image": c.Image, "allowed_images": c.AllowedImages, "pull_policy": c.PullPolicy,
+		"shim": c.Shim, "state_dir": c.StateDir, "runtime_dir": c.RuntimeDir, "lock_dir": c.LockDir,
+		"data_mounts": nil, "environment": nil,
+	}
+	if c.OutputOwner.Set {
+		v["output_owner"] = fmt.Sprintf("%d:%d", c.OutputOwner.UID, c.OutputOwner.GID)
+	}
+	if len(c.DataMounts) > 0 {
+		v["data_mounts"] = c.DataMounts
+	}
+	if len(c.Environment) > 0 {
+		v["environment"] = c.Environment
+	}
+	c.Limits.values(v)
+	return v
+}
+
+func (l Limits) values(v map[string]any) {
+	for path, value := range map[string]any{
+		"cpu": float64(l.CPUMillis) / 1000, "max_cpu": float64(l.MaxCPUMillis) / 1000,
+		"memory": show(size(l.MemoryBytes)), "max_memory": show(size(l.MaxMemoryBytes)),
+		"timeout": time.Duration(l.Timeout).String(), "max_timeout": l.MaxTimeout.String(), "grace": l.Grace.String(),
+		"pids": l.Pids, "open_files": l.OpenFiles,
+		"tmp": show(size(l.TmpBytes)), "home": show(size(l.HomeBytes)), "shm": show(size(l.ShmBytes)),
+		"output.total": show(size(l.Output.TotalBytes)), "output.per_file": show(size(l.Output.FileBytes)),
+		"output.files": l.Output.Files, "output.depth": l.Output.Depth,
+		"log_head": show(size(l.LogHead)), "log_tail": show(size(l.LogTail)),
+	} {
+		v["limits."+path] = value
+	}
+}
+
+// text is nil for an empty text, which stands for none.
+func text(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}

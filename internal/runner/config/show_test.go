@@ -1,0 +1,73 @@
+package config
+
+import (
+	"encoding/json"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+// TestValuesAreWhatAFileSays: every setting has a value, and a file of these
+// values is the same configuration.
+func TestValuesAreWhatAFileSays(t *testing.T) {
+	c := mustLoad(t, `
+token_file: /t
+output_owner: 1000:1001
+data_mounts: [{source: /srv/d, target: /data}]
+environment: {A: b}
+basilisk_entrypoint: s.py
+allowed_images: [x]
+capabilities: {cpu_cores: 2.5, gpu_available: true}
+limits: {cpu: 500m, memory: 1536Mi, timeout: 90s, output: {files: 7}}
+`, nil, nil)
+	nested := map[string]any{"limits": map[string]any{"output": map[string]any{}}}
+	limits := nested["limits"].(map[string]any)
+	var paths []string
+	for path, v := range c.values() {
+		paths = append(paths, path)
+		switch {
+		case v == nil:
+			t.Errorf("%s has no value", path)
+		case len(path) > 14 && path[:14] == "limits.output.":
+			limits["output"].(map[string]any)[path[14:]] = v
+		case len(path) > 7 && path[:7] == "limits.":
+			limits[path[7:]] = v
+		default:
+			nested[path] = v
+		}
+	}
+	want := Paths()
+	slices.Sort(want)
+	slices.Sort(paths)
+	if diff := cmp.Diff(want, paths); diff != "" {
+		t.Errorf("settings with a value (-want +got):\n%s", diff)
+	}
+	file, err := json.Marshal(nested)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := mustLoad(t, string(file), nil, nil)
+	if diff := cmp.Diff(c, again, cmpopts.IgnoreUnexported(Config{})); diff != "" {
+		t.Errorf("of its own values (-want +got):\n%s", diff)
+	}
+}
+
+// TestOtherDefaults lie below everything else, and are defaults.
+func TestOtherDefaults(t *testing.T) {
+	base := map[string]string{"working-directory": "/srv/other", "image": "base"}
+	c, err := load(base, "", []string{"LYNX_RUNNER_IMAGE=env"}, nil, testHost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.WorkingDirectory != "/srv/other" || c.Origin("working_directory").Kind != "default" {
+		t.Errorf("working directory %s from %v", c.WorkingDirectory, c.Origin("working_directory"))
+	}
+	if c.Image != "env" || c.Origin("image").Kind != "env" {
+		t.Errorf("image %s from %v", c.Image, c.Origin("image"))
+	}
+	if _, err := load(map[string]string{"wroking-directory": "x"}, "", nil, nil, testHost); err == nil {
+		t.Error("a default for a setting that there is not was taken")
+	}
+}
