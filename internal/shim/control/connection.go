@@ -11,25 +11,51 @@ import (
 	"github.com/tetryx/lynx-runner/internal/shim"
 )
 
-// accept takes every connection and hands it to admit.
+// accept takes every connection and hands it to admit. A job that floods the
+// socket is slowed down, once its shim is connected: what it dials costs the
+// runner's time, not its own.
 func (s *Server) accept() {
+	failures := 0
 	for {
 		conn, err := s.listener.AcceptUnix()
+		pause := time.Duration(0)
 		switch {
 		case err == nil:
+			failures = 0
 			s.admit(conn)
+			if s.flooded() {
+				pause = floodPause
+			}
 		case errors.Is(err, net.ErrClosed):
 			return
 		default:
-			s.log.Warn("control socket can't accept", "error", err)
-			select {
-			case <-s.done:
-				return
-			case <-time.After(acceptPause):
+			if failures++; worthLogging(failures) {
+				s.log.Warn("control socket can't accept", "error", err, "failures", failures)
 			}
+			pause = acceptPause
+		}
+		if pause == 0 {
+			continue
+		}
+		select {
+		case <-s.done:
+			return
+		case <-time.After(pause):
 		}
 	}
 }
+
+// flooded says whether so many connections were refused that they can't be an
+// accident, and none of the shim's is to be missed.
+func (s *Server) flooded() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.refused > floodAfter && s.current != nil
+}
+
+// worthLogging thins out lines that a job can cause at will: the 1st, 2nd, 4th,
+// 8th … of a kind.
+func worthLogging(n int) bool { return n&(n-1) == 0 }
 
 // admit judges a new connection, or holds it until Expect.
 func (s *Server) admit(conn *net.UnixConn) {
@@ -57,7 +83,9 @@ func (s *Server) admit(conn *net.UnixConn) {
 // judge lets the shim in and closes anybody else's connection. s.mu is held.
 func (s *Server) judge(p peer) {
 	if p.pid != s.expected {
-		s.log.Warn("control connection of another process refused", "pid", p.pid, "expected", s.expected)
+		if s.refused++; worthLogging(s.refused) {
+			s.log.Warn("control connection of another process refused", "pid", p.pid, "expected", s.expected, "refused", s.refused)
+		}
 		_ = p.conn.Close()
 		return
 	}

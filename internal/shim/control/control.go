@@ -49,6 +49,10 @@ const (
 	// acceptPause keeps the loop from spinning where accept fails (no
 	// descriptors left).
 	acceptPause = 50 * time.Millisecond
+	// floodAfter is the number of refused connections from which on each further
+	// one is followed by floodPause.
+	floodAfter = 64
+	floodPause = 5 * time.Millisecond
 )
 
 // Server is the runner's end of one attempt's control connection. Its methods
@@ -65,6 +69,7 @@ type Server struct {
 	closed   bool
 	expected int // the shim's process id; 0 until Expect
 	pending  []peer
+	refused  int // connections of other processes
 	current  *net.UnixConn
 	said     said
 	report   shim.ExitReport

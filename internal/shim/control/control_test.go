@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -218,6 +219,40 @@ func TestOtherProcessesAreRefused(t *testing.T) {
 			wait(t, "hello", s.Hello())
 		})
 	}
+}
+
+// A job that dials the socket again and again neither fills the runner's log nor
+// takes its time, and the shim goes on being heard.
+func TestFloodOfOthers(t *testing.T) {
+	log := new(lineCounter)
+	path := filepath.Join(t.TempDir(), "control.sock")
+	s, err := Listen(path, slog.New(slog.NewTextHandler(log, nil)))
+	must(t, err)
+	child := exec.Command(os.Args[0])
+	child.Env = append(os.Environ(), dialEnv+"="+path)
+	must(t, child.Start())
+	s.Expect(child.Process.Pid)
+	wait(t, "started", s.Started())
+	const flood = 300
+	for range flood {
+		dial(t, path).refused()
+	}
+	if n := log.lines.Load(); n < 1 || n > 9 {
+		t.Errorf("%d refused connections make %d lines in the log", flood, n)
+	}
+	if !s.flooded() {
+		t.Error("the job is not slowed down")
+	}
+	must(t, s.Close()) // upon which the shim ends
+	must(t, child.Wait())
+}
+
+// lineCounter counts what a logger writes.
+type lineCounter struct{ lines atomic.Int64 }
+
+func (c *lineCounter) Write(p []byte) (int, error) {
+	c.lines.Add(1)
+	return len(p), nil
 }
 
 func TestNobodyIsExpected(t *testing.T) {
