@@ -16,6 +16,9 @@ type fakeInit struct {
 	Control string
 	Report  *shim.ExitReport
 	Code    int
+	// Hasty makes it end upon its report, as the shim does whose acknowledgement
+	// is late.
+	Hasty bool
 }
 
 const initVariable = "LYNX_TEST_FAKE_INIT"
@@ -79,6 +82,9 @@ func (f fakeInit) serve(conn net.Conn, released <-chan struct{}) bool {
 		case <-released:
 			released = nil
 			_ = shim.WriteMessage(conn, shim.Message{Type: shim.MessageExit, Exit: f.Report})
+			if f.Hasty {
+				return true
+			}
 		}
 	}
 }

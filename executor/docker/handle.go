@@ -21,6 +21,9 @@ const (
 	// engineKillAfter is how long a kill by the kernel has before the engine is
 	// asked as well: four times what a container of a hundred processes takes.
 	engineKillAfter = 20 * time.Millisecond
+	// settleWithin bounds the reading of what a shim said before it ended, which is
+	// there already.
+	settleWithin = time.Second
 	// firstRetry and lastRetry bound the pauses between questions to an engine
 	// that does not answer.
 	firstRetry = 20 * time.Millisecond
@@ -249,6 +252,10 @@ func (h *handle) untilGone(ctx context.Context, waiting exited, seen *evidence) 
 			// The cgroup outlives the processes for some milliseconds.
 			if c, err := h.cgroup.read(); err == nil {
 				seen.counters = c
+			}
+			// The report may have come at the same moment.
+			if h.control != nil {
+				h.control.Settle(settleWithin)
 			}
 			h.takeLateReport(seen)
 			return waiting, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -164,6 +165,27 @@ func TestReportThatDisagrees(t *testing.T) {
 	d.release("job-1")
 	if x := mustWait(t, h); x.Code != 2 || len(x.Notes) != 1 {
 		t.Errorf("got %+v, want the engine's record, 2, and a note", x)
+	}
+}
+
+// TestReportOfAHastyShim has the shim end together with its report, as it does
+// when the runner was kept from acknowledging it: what it said counts all the
+// same.
+func TestReportOfAHastyShim(t *testing.T) {
+	d := newDaemon(t)
+	d.init = fakeInit{Report: &shim.ExitReport{Code: 139, Signal: 11}, Code: 139, Hasty: true}
+	e := d.executor()
+	for i := range 40 {
+		spec := testSpec(t)
+		spec.AttemptID = fmt.Sprintf("job-%d", i)
+		h := mustStart(t, e, spec)
+		d.release(spec.AttemptID)
+		if x := mustWait(t, h); x.Signal != 11 || !x.Known {
+			t.Fatalf("attempt %d: got %+v, want signal 11", i, x)
+		}
+		if err := h.Remove(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

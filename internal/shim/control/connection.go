@@ -96,11 +96,16 @@ func (s *Server) judge(p peer) {
 	if s.killed {
 		_ = s.send(shim.MessageKill)
 	}
-	s.tasks.Go(func() { s.read(p.conn) })
+	read := make(chan struct{})
+	s.read = read
+	s.tasks.Go(func() {
+		defer close(read)
+		s.hear(p.conn)
+	})
 }
 
-// read takes the shim's messages until the connection breaks or brings garbage.
-func (s *Server) read(conn *net.UnixConn) {
+// hear takes the shim's messages until the connection breaks or brings garbage.
+func (s *Server) hear(conn *net.UnixConn) {
 	defer s.drop(conn)
 	lines := shim.NewLineReader(conn)
 	for first := true; ; first = false {

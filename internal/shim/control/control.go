@@ -71,6 +71,7 @@ type Server struct {
 	pending  []peer
 	refused  int // connections of other processes
 	current  *net.UnixConn
+	read     chan struct{} // closed when current was read to its end; nil without one
 	said     said
 	report   shim.ExitReport
 	acked    bool
@@ -165,6 +166,27 @@ func (s *Server) Report() (shim.ExitReport, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.report, s.said.exited
+}
+
+// Settle is for when the shim's process is gone: what it had sent may not have
+// been read yet. It returns when that is done, or when limit has passed.
+func (s *Server) Settle(limit time.Duration) {
+	s.mu.Lock()
+	read := s.read
+	if s.current == nil || s.said.exited {
+		read = nil
+	}
+	s.mu.Unlock()
+	if read == nil {
+		return
+	}
+	t := time.NewTimer(limit)
+	defer t.Stop()
+	select {
+	case <-read:
+	case <-s.exited:
+	case <-t.C:
+	}
 }
 
 // Ack acknowledges the exit report: the shim ends upon it. Without a report, or

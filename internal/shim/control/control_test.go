@@ -255,6 +255,31 @@ func (c *lineCounter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// What a shim said in its last moment is read after its end.
+func TestSettle(t *testing.T) {
+	for range 200 {
+		s, path := listen(t)
+		s.Expect(os.Getpid())
+		p := dial(t, path)
+		p.say(hello)
+		wait(t, "hello", s.Hello())
+		p.say(exit(4))
+		must(t, p.conn.Close())
+		s.Settle(patience)
+		if r, ok := s.Report(); !ok || r.Code != 4 {
+			t.Fatalf("report %+v, %t", r, ok)
+		}
+		s.Settle(patience) // there is nothing to wait for any more
+	}
+	s, path := listen(t)
+	s.Settle(patience)
+	s.Expect(os.Getpid())
+	p := dial(t, path)
+	p.say(hello)
+	wait(t, "hello", s.Hello())
+	s.Settle(time.Millisecond) // it lives, and says nothing
+}
+
 func TestNobodyIsExpected(t *testing.T) {
 	for _, pid := range []int{0, -1, os.Getpid() + 1} {
 		s, path := listen(t)
