@@ -83,6 +83,32 @@ func covers(volumes []string, spec executor.Spec, others []mount.Mount) []mount.
 	return ms
 }
 
+// validateVolumes refuses an image with a volume where neither a cover nor the
+// engine's own volume can be: it would hide what the job writes from its results,
+// put directories of root's into them, or keep every container from starting.
+func validateVolumes(volumes []string, others []mount.Mount) error {
+	for _, v := range volumes {
+		path := filepath.Clean("/" + v)
+		bad := path == "/" || inSystem(path)
+		if !slices.ContainsFunc(others, func(m mount.Mount) bool { return filepath.Clean(m.Target) == path }) {
+			bad = bad || within(path, lynxDir) && path != executor.ContainerHome ||
+				slices.ContainsFunc(others, func(m mount.Mount) bool { return within(path, filepath.Clean(m.Target)) })
+		}
+		if bad {
+			return fmt.Errorf("%w: the image declares a volume at %q, which the runner or the system uses: build it without", executor.ErrInvalidSpec, v)
+		}
+	}
+	return nil
+}
+
+// lynxDir has everything in a container that is the runner's.
+const lynxDir = "/lynx"
+
+// inSystem says whether a path is, or is in, a file system of the kernel's.
+func inSystem(path string) bool {
+	return path != "/dev/shm" && slices.ContainsFunc([]string{"/proc", "/sys", "/dev"}, func(dir string) bool { return within(path, dir) })
+}
+
 // recursiveReadOnly sets the engine's option to make a source's submounts
 // read-only too, where there are any, or refuses where the engine can't: engines
 // before API 1.44 (Docker 25) leave them writable.

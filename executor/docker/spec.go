@@ -68,6 +68,9 @@ func (e *Executor) translate(spec executor.Spec, volumes, mountpoints []string) 
 	if err := recursiveReadOnly(mounts, mountpoints, !versions.LessThan(e.info.APIVersion, "1.44")); err != nil {
 		return createBody{}, err
 	}
+	if err := validateVolumes(volumes, mounts); err != nil {
+		return createBody{}, err
+	}
 	mounts = append(mounts, covers(volumes, spec, mounts)...)
 	init := false
 	host := container.HostConfig{

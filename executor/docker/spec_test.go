@@ -113,6 +113,24 @@ func TestVolumesAreCovered(t *testing.T) {
 	}
 }
 
+// TestVolumesInTheWay has volumes that a cover would break the job by.
+func TestVolumesInTheWay(t *testing.T) {
+	spec := testSpec(t)
+	spec.DataMounts = []executor.Mount{{Source: "/srv/spice", Target: "/opt/spice"}}
+	for volume, ok := range map[string]bool{
+		"/": false, "/lynx": false, "/lynx/output/sub": false, "/lynx/log/stdout.log": false, "/lynx/run/x": false,
+		"/lynx/work/../work/x": false, "/lynx/other": false, "/lynx/home/x": false, "/opt/spice/x": false,
+		"/proc": false, "/proc/1": false, "/sys/fs/cgroup": false, "/dev": false, "/dev/mqueue": false,
+		"/lynx/output": true, "/lynx/shim": true, "/lynx/home": true, "/opt": true, "/opt/spice": true, "/dev/shm": true,
+		"/tmp": true, "/tmp/x": true, "/procedures": true, "/lynxes": true, "/data": true, "relative": true,
+	} {
+		_, err := plainExecutor("1.41").translate(spec, []string{volume}, nil)
+		if ok != (err == nil) || err != nil && !errors.Is(err, executor.ErrInvalidSpec) {
+			t.Errorf("%s: %v", volume, err)
+		}
+	}
+}
+
 // TestSubmounts has a file system mounted below a read-only source.
 func TestSubmounts(t *testing.T) {
 	spec := testSpec(t)
