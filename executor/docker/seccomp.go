@@ -13,7 +13,8 @@ import (
 //   - every ABI but the host's 64-bit one: 32-bit calls carry their arguments
 //     where no argument filter looks (socketcall passes by the one on socket)
 //   - socket families but local, IP and netlink: no AF_VSOCK (reaches the
-//     hypervisor), no AF_ALG, no rarely used protocol modules
+//     hypervisor), no AF_ALG, no rarely used protocol modules; pairs of local
+//     sockets only, for the kernel loads any family's module to refuse a pair
 //   - ptrace, process_vm_readv/writev, pidfd_getfd, and prlimit64 on another
 //     process: the shim runs beside the job under the same user
 //   - io_uring, whose operations no filter sees
@@ -94,7 +95,7 @@ var callsEvents = []string{
 }
 
 var callsSockets = []string{
-	"socketpair", "bind", "connect", "listen", "accept", "accept4", "shutdown", "getsockname", "getpeername", "getsockopt",
+	"bind", "connect", "listen", "accept", "accept4", "shutdown", "getsockname", "getpeername", "getsockopt",
 	"setsockopt", "sendto", "sendmsg", "sendmmsg", "recvfrom", "recvmsg", "recvmmsg",
 }
 
@@ -132,6 +133,7 @@ func defaultSeccomp(architecture string) *specs.LinuxSeccomp {
 			{Names: allowed, Action: specs.ActAllow},
 			{Names: absent, Action: specs.ActErrno, ErrnoRet: &enosys},
 			when("clone", specs.LinuxSeccompArg{Index: 0, Value: newNamespaces, ValueTwo: 0, Op: specs.OpMaskedEqual}),
+			when("socketpair", specs.LinuxSeccompArg{Index: 0, Value: unix.AF_UNIX, Op: specs.OpEqualTo}),
 			when("prlimit64", specs.LinuxSeccompArg{Index: 0, Value: 0, Op: specs.OpEqualTo}),
 		},
 	}

@@ -19,7 +19,7 @@ func TestSeccompForbids(t *testing.T) {
 		t.Errorf("architectures %v, want %v alone", p.Architectures, want)
 	}
 	for _, name := range []string{
-		"socket", "clone", "personality", "prlimit64", "clone3", "io_uring_setup", "io_uring_enter", "io_uring_register",
+		"socket", "socketpair", "clone", "personality", "prlimit64", "clone3", "io_uring_setup", "io_uring_enter", "io_uring_register",
 		"ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd", "kcmp", "process_madvise", "socketcall", "ipc",
 		"mount", "umount2", "pivot_root", "chroot", "setns", "unshare", "move_mount", "open_tree", "fsopen", "mount_setattr",
 		"bpf", "perf_event_open", "userfaultfd", "keyctl", "add_key", "request_key", "init_module", "finit_module",

@@ -238,6 +238,13 @@ func calls() map[string]string {
 		}
 		m[name] = text(err)
 	}
+	for name, family := range map[string]int{"socketpair-unix": unix.AF_UNIX, "socketpair-vsock": unix.AF_VSOCK, "socketpair-tipc": unix.AF_TIPC} {
+		pair, err := unix.Socketpair(family, unix.SOCK_STREAM, 0)
+		if err == nil {
+			_, _ = unix.Close(pair[0]), unix.Close(pair[1])
+		}
+		m[name] = text(err)
+	}
 	// The kernel takes the low half of the argument; a filter sees all of it.
 	_, _, errno := syscall.RawSyscall(unix.SYS_SOCKET, 1<<32|unix.AF_VSOCK, unix.SOCK_STREAM, 0)
 	m["socket-vsock-upper-bit"] = errnoText(errno)
