@@ -134,11 +134,17 @@ func TestHostileImageAndShim(t *testing.T) {
 		if name, value, _ := strings.Cut(v, "="); strings.HasPrefix(name, "GO") && value != "" && v != "GOTRACEBACK=none" {
 			t.Errorf("the image reaches the shim's runtime: %s", v)
 		}
+		if strings.HasSuffix(v, "_VISIBLE_DEVICES=all") {
+			t.Errorf("the image asks for the host's GPUs: %s", v)
+		}
 	}
 	cli := engineClient(t)
 	c, err := cli.ContainerInspect(t.Context(), h.id, client.ContainerInspectOptions{})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if got := c.Container.Config.StopSignal; got != "SIGTERM" {
+		t.Errorf("the image has the engine stop the container by %s", got)
 	}
 	if c.Container.State.Health != nil {
 		t.Errorf("a health check runs: %+v", c.Container.State.Health)

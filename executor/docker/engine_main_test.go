@@ -105,9 +105,10 @@ func hostileImage() dockertest.Image {
 			"Env": []string{
 				"GODEBUG=inittrace=1,schedtrace=1", "GOTRACEBACK=crash", "GOMEMLIMIT=1", "GOGC=1", "GOMAXPROCS=1000",
 				"LD_PRELOAD=/evil.so", "PATH=/evil", "TETRYX_OUTPUT_DIR=/evil", "http_proxy=http://evil", "LEAK=from-image",
+				"NVIDIA_VISIBLE_DEVICES=all", "AMD_VISIBLE_DEVICES=all",
 			},
 			"Volumes":     map[string]any{"/data": struct{}{}, "/tmp": struct{}{}, "/lynx/home": struct{}{}, "/var/lib/thing": struct{}{}},
-			"StopSignal":  "SIGKILL",
+			"StopSignal":  "SIGUSR1",
 			"Healthcheck": map[string]any{"Test": []string{"CMD", "/job", "exit", "1"}, "Interval": 1_000_000_000},
 		},
 	}

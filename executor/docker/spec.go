@@ -103,6 +103,7 @@ func (e *Executor) containerConfig(spec executor.Spec) container.Config {
 		Cmd:         []string{executor.ContainerRuntime + "/" + shimConfigFile},
 		Env:         shimEnv(),
 		WorkingDir:  "/",
+		StopSignal:  "SIGTERM",
 		Healthcheck: &container.HealthConfig{Test: []string{"NONE"}},
 		Labels: map[string]string{
 			labelRunner: e.cfg.RunnerID, labelBatch: spec.BatchID, labelJob: spec.JobID,
@@ -116,9 +117,13 @@ func (e *Executor) containerConfig(spec executor.Spec) container.Config {
 
 // shimEnv is the environment of the shim. The engine merges the image's own into
 // it, so every variable that the Go runtime reads is set here, to its default;
-// the shim passes none of them on to the job.
+// the shim passes none of them on to the job. The same holds for what the
+// vendors' runtimes read: where one is the engine's default, an image asks for
+// every GPU of the host by its environment alone ("void" is NVIDIA's word for
+// none, also to an image that is older than the variable).
 func shimEnv() []string {
 	return []string{
+		"NVIDIA_VISIBLE_DEVICES=void", "AMD_VISIBLE_DEVICES=",
 		"GODEBUG=", "GOGC=", "GOMAXPROCS=", "GOMEMLIMIT=", "GOTRACEBACK=none", "GOCOVERDIR=",
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 		"TZ=", "ZONEINFO=",
