@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -165,52 +164,6 @@ func TestReportThatDisagrees(t *testing.T) {
 	d.release("job-1")
 	if x := mustWait(t, h); x.Code != 2 || len(x.Notes) != 1 {
 		t.Errorf("got %+v, want the engine's record, 2, and a note", x)
-	}
-}
-
-// TestReportOfAHastyShim has the shim end together with its report, as it does
-// when the runner was kept from acknowledging it: what it said counts all the
-// same.
-func TestReportOfAHastyShim(t *testing.T) {
-	d := newDaemon(t)
-	d.init = fakeInit{Report: &shim.ExitReport{Code: 139, Signal: 11}, Code: 139, Hasty: true}
-	e := d.executor()
-	for i := range 40 {
-		spec := testSpec(t)
-		spec.AttemptID = fmt.Sprintf("job-%d", i)
-		h := mustStart(t, e, spec)
-		d.release(spec.AttemptID)
-		if x := mustWait(t, h); x.Signal != 11 || !x.Known {
-			t.Fatalf("attempt %d: got %+v, want signal 11", i, x)
-		}
-		if err := h.Remove(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// TestPIDOfAnotherMachine runs a container whose pid, as the engine counts, is
-// here that of somebody else's process: that must neither be killed nor be taken
-// for the container.
-func TestPIDOfAnotherMachine(t *testing.T) {
-	d := newDaemon(t)
-	d.init = fakeInit{Report: report(0)}
-	bystander := sleeper(t)
-	d.shownPID = bystander.Process.Pid
-	e := d.executor()
-	e.open = openInit
-	h := mustStart(t, e, testSpec(t))
-	if h.init != nil {
-		t.Error("a process that is in no cgroup of the container is taken for its init")
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	if _, err := h.Kill(ctx); err != nil {
-		t.Error(err)
-	}
-	mustWait(t, h)
-	if pid, err := unix.Wait4(bystander.Process.Pid, nil, unix.WNOHANG, nil); pid != 0 || err != nil {
-		t.Errorf("the bystander has ended: %d, %v", pid, err)
 	}
 }
 

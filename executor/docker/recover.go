@@ -30,6 +30,10 @@ func (e *Executor) Recover(ctx context.Context) ([]executor.Handle, error) {
 		if err != nil {
 			return nil, err
 		}
+		if c.Name != "/"+containerName(c.Config.Labels[labelAttempt]) {
+			e.log.Warn("a container has this runner's label and is not its own: an image may bring labels, and never a name", "container", c.Name)
+			continue
+		}
 		h, err := e.once(ctx, c.Config.Labels[labelAttempt], func() (*handle, error) { return e.attach(ctx, c) })
 		if err != nil {
 			return nil, err
