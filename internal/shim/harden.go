@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -52,6 +51,11 @@ func harden() (<-chan os.Signal, error) {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return nil, fmt.Errorf("PR_SET_DUMPABLE: %w", err)
 	}
+	// Of this thread, which starts the job: no set-user-ID program gives the job
+	// a right that it was started without.
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return nil, fmt.Errorf("PR_SET_NO_NEW_PRIVS: %w", err)
+	}
 	if os.Getpid() != 1 {
 		// Orphans of the job become children of the shim, as PID 1's do.
 		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
@@ -59,7 +63,8 @@ func harden() (<-chan os.Signal, error) {
 		}
 	}
 	for _, s := range fatalSignals {
-		if err := ignore(s); err != nil {
+		// Go's runtime still resets them for a child.
+		if err := dispose(s, sigIgnore); err != nil {
 			return nil, fmt.Errorf("ignore %s: %w", unix.SignalName(s), err)
 		}
 	}
@@ -70,19 +75,6 @@ func harden() (<-chan os.Signal, error) {
 	debug.SetMemoryLimit(memoryLimit)
 	parkThreads(parkedThreads)
 	return signals, nil
-}
-
-// ignore sets a signal's disposition to SIG_IGN without Go's runtime knowing, so
-// that it still resets it for a child. The kernel's struct sigaction has the
-// handler first on every architecture, and is no longer than this.
-func ignore(s unix.Signal) error {
-	action := [4]uintptr{1 /* SIG_IGN */}
-	const maskBytes = 8
-	_, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(s), uintptr(unsafe.Pointer(&action)), 0, maskBytes, 0, 0)
-	if errno != 0 {
-		return errno
-	}
-	return nil
 }
 
 // parkThreads makes Go's runtime hold at least n threads. It keeps idle threads

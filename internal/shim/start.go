@@ -41,9 +41,11 @@ func startJob(c Config, env []string, stdio [3]uintptr) (pid int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	pid, err = syscall.ForkExec(path, c.Argv, &syscall.ProcAttr{
-		Dir: c.Dir, Env: env, Files: stdio[:],
-		Sys: &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL},
+	cleanLibrarySignals(func() {
+		pid, err = syscall.ForkExec(path, c.Argv, &syscall.ProcAttr{
+			Dir: c.Dir, Env: env, Files: stdio[:],
+			Sys: &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL},
+		})
 	})
 	if err != nil {
 		return 0, explainExec(err, c.Argv[0], inDir(c.Dir, path))
