@@ -91,9 +91,13 @@ func start(gentle, hard context.Context, cfg *config.Config, log *slog.Logger) e
 	if err != nil {
 		return err
 	}
-	r, err := wire.NewRunner(hard, wire.RunnerOptions{Config: cfg, Token: token, Version: version, Log: log})
+	exec, err := wire.NewExecutor(hard, cfg, log)
 	if err != nil {
 		return err
+	}
+	r, err := wire.NewRunner(wire.RunnerOptions{Config: cfg, Executor: exec, Token: token, Version: version, Log: log})
+	if err != nil {
+		return errors.Join(err, exec.Close())
 	}
 	stop := context.AfterFunc(gentle, func() {
 		log.Info("draining: no new jobs; once more kills the running ones")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -13,9 +14,12 @@ import (
 
 	"github.com/tetryx/lynx-runner/api"
 	"github.com/tetryx/lynx-runner/cmd/internal/wire"
+	"github.com/tetryx/lynx-runner/executor"
 	"github.com/tetryx/lynx-runner/internal/cli"
 	"github.com/tetryx/lynx-runner/internal/platform/auth"
+	"github.com/tetryx/lynx-runner/internal/platform/store/sqlite"
 	"github.com/tetryx/lynx-runner/internal/runner/config"
+	"github.com/tetryx/lynx-runner/internal/runner/journal"
 )
 
 // heartbeat is how often the runner asks for news: one runner in the same process
@@ -39,7 +43,8 @@ type local struct {
 
 // startLocal starts the platform with its store in <output>/.lynx, and a runner
 // that is known by that directory, so that the next run in it finds what a run
-// that was killed has left.
+// that was killed has left. What fails leaves nothing but directories that were
+// asked for.
 func startLocal(ctx context.Context, o cli.LocalOptions) (_ cli.Local, err error) {
 	l := &local{failed: make(chan struct{}), done: make(chan struct{})}
 	defer func() {
@@ -47,30 +52,80 @@ func startLocal(ctx context.Context, o cli.LocalOptions) (_ cli.Local, err error
 			err = errors.Join(err, l.release())
 		}
 	}()
-	state := filepath.Join(o.Output, ".lynx")
 	if l.private, err = os.MkdirTemp("", "lynx-"); err != nil {
-		return nil, fmt.Errorf("directory for sockets: %w", err)
+		return nil, usage(fmt.Errorf("directory for sockets: %w; name one that can be written with TMPDIR", err))
 	}
-	cfg, err := config.Load(o.Config, os.Environ(), l.overrides(o, state))
+	state := filepath.Join(o.Output, ".lynx")
+	cfg, err := l.configure(o, state)
 	if err != nil {
-		return nil, &cli.ExitError{Status: cli.ExitUsage, Err: err}
-	}
-	if err := makeDirs(o.Output, state); err != nil {
-		return nil, err
+		return nil, usage(err)
 	}
 	log := slog.New(slog.DiscardHandler)
 	if o.Verbose {
 		log = wire.NewLog(os.Stderr, slog.LevelDebug)
 	}
-	if err := l.startPlatform(ctx, filepath.Join(state, "platform"), log); err != nil {
-		return nil, err
-	}
-	l.runner, err = wire.NewRunner(ctx, wire.RunnerOptions{Config: cfg, Version: version, Log: log})
+	// The engine first: where there is none, no directory is made.
+	exec, err := wire.NewExecutor(ctx, cfg, log)
 	if err != nil {
-		return nil, err
+		return nil, engineError(err)
 	}
-	l.run(ctx)
+	defer func() {
+		if l.runner == nil {
+			err = errors.Join(err, exec.Close())
+		}
+	}()
+	if err := makeDirs(o.Output, state); err != nil {
+		return nil, usage(err)
+	}
+	if err := l.startPlatform(ctx, filepath.Join(state, "platform"), log); err != nil {
+		return nil, inUse(err, o.Output)
+	}
+	l.runner, err = wire.NewRunner(wire.RunnerOptions{Config: cfg, Executor: exec, Version: version, Log: log})
+	if err != nil {
+		return nil, inUse(err, o.Output)
+	}
+	l.run(context.WithoutCancel(ctx))
 	return l, nil
+}
+
+func usage(err error) error { return &cli.ExitError{Status: cli.ExitUsage, Err: err} }
+
+// engineError tells an engine that is away from one that is configured wrongly.
+func engineError(err error) error {
+	if errors.Is(err, executor.ErrUnavailable) {
+		return &cli.ExitError{Status: cli.ExitUnreachable, Err: err}
+	}
+	return usage(err)
+}
+
+// inUse says what to do about an output directory that another process has.
+func inUse(err error, output string) error {
+	if errors.Is(err, sqlite.ErrInUse) || errors.Is(err, journal.ErrLocked) {
+		err = fmt.Errorf("another lynxctl runs a study in %s: wait for its end, or give --output another directory (%w)", output, err)
+	}
+	return usage(err)
+}
+
+// configure makes the runner's configuration. Where nobody names a working
+// directory it is a copy of the study's.
+func (l *local) configure(o cli.LocalOptions, state string) (*config.Config, error) {
+	code := filepath.Join(l.private, "work")
+	cfg, err := config.LoadOver(map[string]string{"working-directory": code}, o.Config, os.Environ(), l.overrides(o, state))
+	if err != nil || cfg.WorkingDirectory != code {
+		return cfg, err
+	}
+	from, err := filepath.Abs(filepath.Dir(o.Study))
+	if err != nil {
+		return nil, fmt.Errorf("the study's directory: %w", err)
+	}
+	entrypoint := cmp.Or(o.Entrypoint, cfg.BasiliskEntrypoint)
+	if entrypoint == "" {
+		return nil, fmt.Errorf("%s names no scenario: add `entrypoint: my_simulation.py` below `simulation:`, a file in the directory of the study", o.Study)
+	}
+	if info, err := os.Stat(filepath.Join(from, entrypoint)); err != nil || !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("simulation.entrypoint %q is no file in the study's directory %s; put it there, or name its directory with --working-directory", entrypoint, from)
+	}
+	return cfg, cli.CopyCode(from, code, o.Output)
 }
 
 func makeDirs(output, state string) error {
@@ -94,6 +149,9 @@ func (l *local) overrides(o cli.LocalOptions, state string) map[string]string {
 	}
 	if o.Executor != "" {
 		flags["executor"] = o.Executor
+	}
+	if o.WorkingDirectory != "" {
+		flags["working-directory"] = o.WorkingDirectory
 	}
 	return flags
 }
@@ -122,7 +180,7 @@ func (l *local) startPlatform(ctx context.Context, data string, log *slog.Logger
 	return err
 }
 
-// run lets the runner work until Stop, or until ctx ends, which kills its jobs.
+// run lets the runner work until Stop.
 func (l *local) run(ctx context.Context) {
 	ctx, l.kill = context.WithCancel(ctx)
 	go func() {

@@ -23,6 +23,7 @@ func run() int {
 		Stdout:    os.Stdout,
 		Stderr:    os.Stderr,
 		Terminal:  wire.IsTerminal(os.Stderr),
+		Width:     wire.Width(os.Stdout),
 		Interrupt: gentle,
 		Start:     startLocal,
 		Now:       time.Now,

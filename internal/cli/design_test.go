@@ -8,12 +8,12 @@ import (
 )
 
 func TestValidate(t *testing.T) {
-	good, _ := studyFile(t, tutorial)
+	good, _ := writeStudy(t, tutorial)
 	stdout, stderr, status := lynxctl(t.Context(), t, nil, "validate", good)
 	if status != ExitOK || !strings.Contains(stdout, "is valid: 2 runs, 1 dispersions") || stderr != "" {
 		t.Errorf("status %d, stdout %q, stderr %q", status, stdout, stderr)
 	}
-	bad, _ := studyFile(t, strings.Replace(tutorial, "sampling_method", "samplng_method", 1))
+	bad, _ := writeStudy(t, strings.Replace(tutorial, "sampling_method", "samplng_method", 1))
 	stdout, stderr, status = lynxctl(t.Context(), t, nil, "validate", bad)
 	if status != ExitUsage || stdout != "" {
 		t.Errorf("status %d, stdout %q", status, stdout)
@@ -28,7 +28,7 @@ func TestValidate(t *testing.T) {
 // TestSampleFormatsAgree: the three formats print the same design, which is the
 // same each time.
 func TestSampleFormatsAgree(t *testing.T) {
-	file, _ := studyFile(t, tutorial)
+	file, _ := writeStudy(t, tutorial)
 	table, _, status := lynxctl(t.Context(), t, nil, "sample", file, "--runs", "5")
 	if lines := strings.Count(table, "\n"); status != ExitOK || lines < 6 {
 		t.Errorf("status %d, table:\n%s", status, table)
@@ -57,7 +57,7 @@ func TestSampleFormatsAgree(t *testing.T) {
 }
 
 func TestSampleWithoutASeedSaysWhichItTook(t *testing.T) {
-	file, _ := studyFile(t, strings.Replace(tutorial, ", seed: 42", "", 1))
+	file, _ := writeStudy(t, strings.Replace(tutorial, ", seed: 42", "", 1))
 	stdout, stderr, status := lynxctl(t.Context(), t, nil, "sample", file, "--format", "json")
 	var design struct{ Seed json.Number }
 	if err := json.Unmarshal([]byte(stdout), &design); err != nil || status != ExitOK {

@@ -60,6 +60,14 @@ func ExitStatus(err error) int {
 	}
 }
 
+// spoken is err, or nil where everything about it was said already.
+func spoken(err error) error {
+	if Message(err) == "" {
+		return nil
+	}
+	return err
+}
+
 // Message is what to print about a command's error: nothing where everything was
 // said already.
 func Message(err error) string {

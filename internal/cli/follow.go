@@ -8,22 +8,30 @@ import (
 	"github.com/tetryx/lynx-runner/api"
 )
 
-// pollWait is how long one question about a batch waits at the platform for
-// news: long enough to cost nothing, short enough for every proxy.
-const pollWait = 20 * time.Second
-
-// failureNotes bounds the failures that are told one by one while a batch runs;
-// the table at the end has the others.
-const failureNotes = 10
+const (
+	// pollWait is how long one question about a batch waits at the platform for
+	// news: long enough to cost nothing, short enough for every proxy.
+	pollWait = 20 * time.Second
+	// pollPause is the least time between two questions: a batch with many short
+	// runs has news all the time, and nobody reads faster.
+	pollPause = 100 * time.Millisecond
+	// failureNotes bounds the failures that are told one by one.
+	failureNotes = 10
+)
 
 // follower watches one batch until it is over.
 type follower struct {
 	client *api.Client
 	batch  string
 	show   progress
+	pause  time.Duration
 
+	// told are the runs whose failure was told, failed is how many had failed
+	// then.
 	told   map[string]bool
 	failed int
+	// enough says that no further failure is told.
+	enough bool
 }
 
 // follow returns the batch's last status once it is terminal, or ctx's error.
@@ -38,33 +46,47 @@ func (f *follower) follow(ctx context.Context) (*api.BatchStatus, error) {
 		if status.Batch.Status.Terminal() {
 			return status, nil
 		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(f.pause):
+		}
 		status, err = f.client.WaitBatch(ctx, f.batch, status.Revision, pollWait)
 	}
 }
 
-// tellFailures prints a line for each run that failed since the last call. It is
-// a courtesy: what goes wrong here shows again in the next status.
+// tellFailures prints a line for each of the first runs that fail. It is a
+// courtesy: what goes wrong here goes better at the next status.
 func (f *follower) tellFailures(ctx context.Context, status *api.BatchStatus) {
-	if status.Batch.FailedJobs == f.failed || len(f.told) >= failureNotes {
+	if f.enough || status.Batch.FailedJobs == f.failed {
 		return
 	}
-	f.failed = status.Batch.FailedJobs
 	for _, state := range []api.JobState{api.JobFailed, api.JobTimeout} {
-		filter := api.JobFilter{BatchID: f.batch, Status: state}
-		for job, err := range f.client.AllJobs(ctx, filter) {
-			if err != nil {
-				return
-			}
-			if f.told[job.JobID] {
-				continue
-			}
-			if len(f.told) >= failureNotes {
-				f.show.note("… further failures are in the table at the end")
-				return
-			}
-			f.told[job.JobID] = true
-			f.show.note(fmt.Sprintf("run %s: %s", job.RunConfig.RunID, escape(failureOf(job.Outcome, job.ErrorMessage, job.Status))))
+		// Of one more than are told altogether, one is new, if there is one.
+		filter := api.JobFilter{BatchID: f.batch, Status: state, List: api.List{Limit: failureNotes + 1}}
+		page, err := f.client.Jobs(ctx, filter)
+		if err != nil {
+			return
 		}
+		for _, job := range page.Items {
+			f.tell(job)
+		}
+	}
+	f.failed = status.Batch.FailedJobs
+}
+
+func (f *follower) tell(job api.Job) {
+	switch {
+	case f.enough || f.told[job.JobID]:
+	case len(f.told) == failureNotes:
+		f.enough = true
+		f.show.note("… further failures are not told here, but in the results")
+	default:
+		if f.told == nil {
+			f.told = map[string]bool{}
+		}
+		f.told[job.JobID] = true
+		f.show.note(fmt.Sprintf("run %s: %s", escape(job.RunConfig.RunID), failureOf(job.Outcome, job.ErrorMessage, job.Status)))
 	}
 }
 
@@ -74,8 +96,8 @@ func failureOf(outcome *api.Outcome, message *string, state api.JobState) string
 	if outcome != nil {
 		word = string(*outcome)
 	}
-	if message == nil || *message == "" {
-		return word
+	if message != nil && *message != "" {
+		word += ": " + *message
 	}
-	return word + ": " + *message
+	return escape(word)
 }

@@ -13,89 +13,182 @@ import (
 	"github.com/tetryx/lynx-runner/internal/study"
 )
 
-// tableRows is how many runs a table shows at the most; of a larger batch it
-// shows those that did not complete.
-const tableRows = 60
+const (
+	// tableRows is how many runs a table shows at the most; of a larger batch it
+	// shows those that did not complete or, if all did, the first sampleRows.
+	tableRows  = 60
+	sampleRows = 10
+	// pageRows is how many rows are asked for at a time.
+	pageRows = 500
+)
 
-// columns says which columns of numbers a table of runs has beside the
-// parameters.
+// columns says what a table of runs has beside the run, its outcome and its time.
 type columns struct {
-	// metrics are names of summary.json.
-	metrics []string
+	// parameters in the order in which they are shown.
+	parameters []string
 	// telemetry are variables whose last value is shown.
 	telemetry []string
+	// metrics are names of summary.json.
+	metrics []string
 }
 
-// defaultColumns are what the study itself watches: the last value of each
-// variable that an early-termination condition is about.
-func defaultColumns(r *study.Request) columns {
-	var c columns
+// watched are the variables that a study itself watches, in the order of its
+// early-termination conditions.
+func watched(r *study.Request) []string {
+	var names []string
 	for _, condition := range r.Config.EarlyTermination.Conditions {
-		if !slices.Contains(c.telemetry, condition.Variable) {
-			c.telemetry = append(c.telemetry, condition.Variable)
+		if !slices.Contains(names, condition.Variable) {
+			names = append(names, condition.Variable)
 		}
 	}
-	return c
+	return names
 }
 
-// collect reads every row of a batch's results, in the order of the runs, and
-// the parameters' units.
-func collect(ctx context.Context, client *api.Client, batch string) ([]api.RunRow, map[string]string, error) {
-	var rows []api.RunRow
-	units := map[string]string{}
-	list := api.List{}
+// eachRow reads every row of a batch's results, in the order of the runs, a page
+// at a time, so that a batch may be larger than the memory.
+func eachRow(ctx context.Context, client *api.Client, batch string, use func(units map[string]string, row api.RunRow) error) error {
+	list := api.List{Limit: pageRows}
 	for {
 		page, err := client.BatchResults(ctx, batch, list)
 		if err != nil {
-			return nil, nil, err
+			return clientError(err)
 		}
-		maps.Copy(units, page.Units)
-		rows = append(rows, page.Items...)
+		for _, row := range page.Items {
+			if err := use(page.Units, row); err != nil {
+				return err
+			}
+		}
 		if page.NextCursor == nil {
-			return rows, units, nil
+			return nil
 		}
 		list.Cursor = *page.NextCursor
 	}
 }
 
-// writeRuns prints one row a run: its parameters, outcome, time and the chosen
-// numbers.
-func writeRuns(w io.Writer, rows []api.RunRow, units map[string]string, c columns) error {
-	shown := rows
-	if len(rows) > tableRows {
-		shown = slices.DeleteFunc(slices.Clone(rows), func(r api.RunRow) bool { return r.Status == api.JobCompleted })
-		shown = shown[:min(len(shown), tableRows)]
+// results is what a report needs of a batch's rows.
+type results struct {
+	units map[string]string
+	total int
+	// outcomes counts the runs by how they ended.
+	outcomes map[string]int
+	// all are the rows, while they are few; first are the first of them; bad are
+	// the first that did not complete, of badTotal.
+	all, first, bad []api.RunRow
+	badTotal        int
+	// unstarted counts the runs that were cancelled before they began, which no
+	// table has.
+	unstarted int
+}
+
+func (r *results) add(units map[string]string, row api.RunRow) error {
+	r.units = units
+	r.total++
+	if r.outcomes == nil {
+		r.outcomes = map[string]int{}
 	}
-	if len(shown) == 0 {
+	r.outcomes[outcomeOf(row)]++
+	if row.Status == api.JobCancelled && row.Attempt == 0 {
+		r.unstarted++
 		return nil
 	}
-	parameters := slices.Sorted(maps.Keys(shown[0].Parameters))
-	t := runTable(parameters, units, c, shown)
-	for _, row := range shown {
-		t.row(runCells(row, parameters, c)...)
+	if r.total <= tableRows {
+		r.all = append(r.all, row)
+	} else {
+		r.all = nil
 	}
-	if err := t.write(w); err != nil {
-		return err
+	if r.total <= sampleRows {
+		r.first = append(r.first, row)
 	}
-	if len(shown) < len(rows) {
-		fmt.Fprintf(w, "%d of %d runs shown: those that did not complete\n", len(shown), len(rows))
+	if row.Status != api.JobCompleted {
+		if r.badTotal++; r.badTotal <= tableRows {
+			r.bad = append(r.bad, row)
+		}
 	}
 	return nil
 }
 
-func runTable(parameters []string, units map[string]string, c columns, rows []api.RunRow) *table {
-	t := &table{}
-	t.column("run", true)
-	for _, name := range parameters {
-		t.column(withUnit(name, units[name]), true)
+// shown are the rows of the table, and which ones these are, if not all.
+func (r *results) shown() (rows []api.RunRow, which string) {
+	switch {
+	case len(r.all) == r.total-r.unstarted:
+		return r.all, ""
+	case r.badTotal == 0:
+		return r.first, fmt.Sprintf("the first %d of %d runs; all completed", len(r.first), r.total)
+	case r.badTotal > len(r.bad):
+		return r.bad, fmt.Sprintf("the first %d of %d runs that did not complete", len(r.bad), r.badTotal)
+	default:
+		return r.bad, fmt.Sprintf("the %d of %d runs that did not complete", r.badTotal, r.total)
 	}
-	t.column("outcome", false)
-	t.column("time [s]", true)
+}
+
+// outcomeOf is why a run ended or, where there is no such reason, where it is.
+func outcomeOf(row api.RunRow) string {
+	if row.Outcome != nil {
+		return string(*row.Outcome)
+	}
+	return strings.ToLower(string(row.Status))
+}
+
+// writeRuns prints one row a run: its parameters, outcome, time and the chosen
+// numbers, for a terminal of so many columns.
+func (r *results) writeRuns(w io.Writer, width int, c columns) error {
+	rows, which := r.shown()
+	if len(rows) == 0 {
+		return nil
+	}
+	// Parameters that the order does not know come last.
+	for _, name := range slices.Sorted(maps.Keys(rows[0].Parameters)) {
+		if !slices.Contains(c.parameters, name) {
+			c.parameters = append(c.parameters, name)
+		}
+	}
+	if err := runTable(rows, r.units, c).write(w, width); err != nil {
+		return err
+	}
+	if which != "" {
+		fmt.Fprintf(w, "(%s; --json prints all)\n", which)
+	}
+	if r.unstarted > 0 {
+		fmt.Fprintf(w, "(without %s that had not begun)\n", runs(r.unstarted))
+	}
+	return nil
+}
+
+// runTable makes a table with a row for each run.
+func runTable(rows []api.RunRow, units map[string]string, c columns) *table {
+	t := &table{rows: make([][]string, len(rows))}
+	add := func(header string, number bool, cell func(api.RunRow) string) {
+		t.column(header, number)
+		for i, row := range rows {
+			t.rows[i] = append(t.rows[i], escape(cell(row)))
+		}
+	}
+	numbers := func(header string, value func(api.RunRow) (float64, bool)) {
+		var all []float64
+		for _, row := range rows {
+			if v, ok := value(row); ok {
+				all = append(all, v)
+			}
+		}
+		format := formatter(all)
+		add(header, true, func(row api.RunRow) string {
+			if v, ok := value(row); ok {
+				return format(v)
+			}
+			return ""
+		})
+	}
+	add("run", true, func(row api.RunRow) string { return strconv.Itoa(row.RunIndex) })
+	for _, name := range c.parameters {
+		numbers(withUnit(name, units[name]), func(row api.RunRow) (float64, bool) { v, ok := row.Parameters[name]; return v, ok })
+	}
+	add("outcome", false, outcomeOf)
+	add("time [s]", true, seconds)
 	for _, name := range c.telemetry {
-		t.column(withUnit("last "+name, telemetryUnit(rows, name)), true)
+		numbers(withUnit("last "+name, telemetryUnit(rows, name)), func(row api.RunRow) (float64, bool) { return lastValue(row, name) })
 	}
 	for _, name := range c.metrics {
-		t.column(name, true)
+		numbers(name, func(row api.RunRow) (float64, bool) { v, ok := row.Metrics[name]; return v, ok })
 	}
 	return t
 }
@@ -118,64 +211,33 @@ func telemetryUnit(rows []api.RunRow, name string) string {
 	return ""
 }
 
-func runCells(row api.RunRow, parameters []string, c columns) []string {
-	cells := []string{strconv.Itoa(row.RunIndex)}
-	for _, name := range parameters {
-		cells = append(cells, number(row.Parameters[name]))
+func seconds(row api.RunRow) string {
+	if row.Usage.WallSeconds <= 0 {
+		return ""
 	}
-	outcome := string(row.Status)
-	if row.Outcome != nil {
-		outcome = string(*row.Outcome)
-	}
-	seconds := ""
-	if row.Usage.WallSeconds > 0 {
-		seconds = strconv.FormatFloat(row.Usage.WallSeconds, 'f', 2, 64)
-	}
-	cells = append(cells, outcome, seconds)
-	for _, name := range c.telemetry {
-		cell := ""
-		if v, ok := row.TelemetryData[name]; ok && v.Last != nil {
-			cell = number(*v.Last)
-		}
-		cells = append(cells, cell)
-	}
-	for _, name := range c.metrics {
-		cell := ""
-		if v, ok := row.Metrics[name]; ok {
-			cell = number(v)
-		}
-		cells = append(cells, cell)
-	}
-	return cells
+	return strconv.FormatFloat(row.Usage.WallSeconds, 'f', 2, 64)
 }
 
-// number prints a value to seven significant digits: enough to tell runs apart;
-// the files have it exactly.
-func number(v float64) string { return strconv.FormatFloat(v, 'g', 7, 64) }
-
-// writeOutcomes prints how many runs ended in which way, the commonest first.
-func writeOutcomes(w io.Writer, rows []api.RunRow, seconds float64) {
-	counts := map[string]int{}
-	for _, row := range rows {
-		word := strings.ToLower(string(row.Status))
-		if row.Outcome != nil {
-			word = string(*row.Outcome)
-		}
-		counts[word]++
+// lastValue is the last value of a telemetry variable.
+func lastValue(row api.RunRow, name string) (float64, bool) {
+	v, ok := row.TelemetryData[name]
+	if !ok || v.Last == nil {
+		return 0, false
 	}
-	words := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
-		if counts[a] != counts[b] {
-			return counts[b] - counts[a]
+	return *v.Last, true
+}
+
+// summary says how many runs ended in which way, the commonest first.
+func (r *results) summary() string {
+	words := slices.SortedFunc(maps.Keys(r.outcomes), func(a, b string) int {
+		if r.outcomes[a] != r.outcomes[b] {
+			return r.outcomes[b] - r.outcomes[a]
 		}
 		return strings.Compare(a, b)
 	})
 	parts := make([]string, len(words))
 	for i, word := range words {
-		parts[i] = fmt.Sprintf("%d %s", counts[word], escape(word))
+		parts[i] = fmt.Sprintf("%d %s", r.outcomes[word], escape(word))
 	}
-	noun := "runs"
-	if len(rows) == 1 {
-		noun = "run"
-	}
-	fmt.Fprintf(w, "%d %s in %.1f s: %s\n", len(rows), noun, seconds, strings.Join(parts, ", "))
+	return strings.Join(parts, ", ")
 }

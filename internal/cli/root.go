@@ -26,11 +26,15 @@ type Program struct {
 	Stdout, Stderr io.Writer
 	// Terminal says that a person watches Stderr.
 	Terminal bool
+	// Width is the number of columns of the terminal that Stdout is; 0 if it is
+	// none.
+	Width int
 	// Interrupt ends when the user asks to stop (Ctrl-C): a study under way is
 	// then cancelled in order. The context that a command runs under ends when the
 	// user insists.
 	Interrupt context.Context
-	// Start starts a platform and a runner in this process.
+	// Start starts a platform and a runner in this process. The context bounds the
+	// starting only.
 	Start func(context.Context, LocalOptions) (Local, error)
 	// Now is the clock.
 	Now func() time.Time
@@ -44,6 +48,13 @@ type LocalOptions struct {
 	Config string
 	// Executor overrides the configuration's; empty leaves it.
 	Executor string
+	// Study is the path of the study's file. Where the configuration names no
+	// working directory, it is a copy of the directory of that file.
+	Study string
+	// Entrypoint is the study's simulation.entrypoint; empty if it has none.
+	Entrypoint string
+	// WorkingDirectory overrides the configuration's; empty leaves it.
+	WorkingDirectory string
 	// Output is the output root, absolute; the platform's store is below it.
 	Output string
 	// Verbose lets platform and runner log to Program.Stderr.

@@ -7,8 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
-	"time"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -23,6 +22,7 @@ const defaultConfig = "configs/lynx-runner-basilisk.yaml"
 type runOptions struct {
 	study     string
 	config    string
+	work      string
 	runs      int
 	executor  string
 	output    string
@@ -39,10 +39,21 @@ func runCommand(p *Program) *cobra.Command {
 		Short: "Run a whole study on this machine",
 		Long: `Run a whole study on this machine: platform, runner and client in one process.
 Progress is shown while it runs, then a table with one row a run. Everything that
-the runs left is below the output directory; the exit status says whether the
-study passed. Ctrl-C cancels the study in order and leaves nothing running.`,
-		Example: `  lynxctl run scenarios/aerospace/configs/basic_orbit_tutorial.yaml --runs 10
-  lynxctl run study.yaml --max-failed 2% --output results
+the runs left is below the output directory.
+
+The scenario is what the study names as simulation.entrypoint. It is looked for in
+the working directory: that of --working-directory or of the runner's file or,
+where neither names one, a copy of the directory that STUDY is in, made when the
+study starts, without hidden files and without earlier outputs. Every job can read
+all of it, and nothing else of this machine.
+
+Ctrl-C cancels the study in order and leaves nothing running; a second one kills
+it. The exit status is 0 if the study passed, 1 if runs failed (more of them than
+--max-failed allows), 2 for wrong usage or an invalid file, 3 where the engine
+can't be reached, and 130 when interrupted.`,
+		Example: `  lynxctl run my_study.yaml
+  lynxctl run scenarios/aerospace/configs/basic_orbit_tutorial.yaml --runs 10
+  lynxctl run study.yaml --working-directory ~/sims --max-failed 2% --output results
   lynxctl run study.yaml --json | jq '.runs[] | select(.status != "Completed")'`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -52,6 +63,7 @@ study passed. Ctrl-C cancels the study in order and leaves nothing running.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.config, "config", "", "the runner's configuration file (default "+defaultConfig+", if it is there)")
+	f.StringVar(&o.work, "working-directory", "", "directory with the scenarios, instead of the configuration's")
 	f.IntVar(&o.runs, "runs", 0, "number of runs, instead of the study's")
 	f.StringVar(&o.executor, "executor", "", "where jobs are launched, instead of the configuration's: docker")
 	f.StringVar(&o.output, "output", "lynx-output", "output directory")
@@ -64,28 +76,33 @@ study passed. Ctrl-C cancels the study in order and leaves nothing running.`,
 
 // runStudy is `lynxctl run`.
 func runStudy(ctx context.Context, p *Program, o runOptions) error {
-	request, err := o.request()
+	file, err := o.request()
 	if err != nil {
 		return err
 	}
-	local, err := o.start(ctx, p)
+	local, err := o.start(ctx, p, file.Request)
 	if err != nil {
 		return err
 	}
-	err = o.execute(ctx, p, local, request)
-	if stopErr := local.Stop(); stopErr != nil {
-		err = errors.Join(exit(ExitUnreachable, fmt.Errorf("stopping: %w", stopErr)), err)
+	err = o.execute(ctx, p, local, file)
+	stopErr := local.Stop()
+	switch {
+	case stopErr == nil:
+		return err
+	case errors.Is(err, errLocalFailed): // here is why
+		return exit(ExitUnreachable, fmt.Errorf("%w: %w", errLocalFailed, stopErr))
+	default:
+		return exit(max(ExitStatus(err), ExitFailed), errors.Join(spoken(err), fmt.Errorf("stopping: %w", stopErr)))
 	}
-	return err
 }
 
 // request reads the study and lets the flags override it.
-func (o runOptions) request() (*study.Request, error) {
-	request, err := readStudy(o.study)
+func (o runOptions) request() (*studyFile, error) {
+	file, err := readStudy(o.study)
 	if err != nil {
 		return nil, err
 	}
-	if err := applyRuns(request, o.runs); err != nil {
+	if err := applyRuns(file.Request, o.runs); err != nil {
 		return nil, err
 	}
 	if o.maxFailed != "" {
@@ -93,13 +110,16 @@ func (o runOptions) request() (*study.Request, error) {
 		if err != nil {
 			return nil, exit(ExitUsage, fmt.Errorf("--max-failed %s: %w", o.maxFailed, err))
 		}
-		request.Config.MonteCarlo.MaxFailed = limit
+		file.Config.MonteCarlo.MaxFailed = limit
 	}
-	return request, nil
+	return file, nil
 }
 
-// start starts platform and runner.
-func (o runOptions) start(ctx context.Context, p *Program) (Local, error) {
+// start starts platform and runner. Ctrl-C ends that.
+func (o runOptions) start(ctx context.Context, p *Program, request *study.Request) (Local, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(p.Interrupt, cancel)()
 	output, err := filepath.Abs(o.output)
 	if err != nil {
 		return nil, exit(ExitUsage, fmt.Errorf("--output %s: %w", o.output, err))
@@ -111,12 +131,16 @@ func (o runOptions) start(ctx context.Context, p *Program) (Local, error) {
 		}
 	}
 	local, err := p.Start(ctx, LocalOptions{
-		Config: config, Executor: o.executor, Output: output, Verbose: o.verbose,
+		Config: config, Executor: o.executor, WorkingDirectory: o.work, Output: output, Verbose: o.verbose,
+		Study: o.study, Entrypoint: request.Config.Simulation.Entrypoint,
 	})
-	if err != nil {
-		return nil, startError(err)
+	switch {
+	case err == nil:
+		return local, nil
+	case ctx.Err() != nil:
+		return nil, exit(ExitInterrupted, errors.New("interrupted before the study began"))
 	}
-	return local, nil
+	return nil, startError(err)
 }
 
 // startError gives err an exit status, if it has none yet: it is the engine or
@@ -130,9 +154,9 @@ func startError(err error) error {
 }
 
 // execute submits the study, follows it to its end and prints the results.
-func (o runOptions) execute(ctx context.Context, p *Program, local Local, request *study.Request) error {
+func (o runOptions) execute(ctx context.Context, p *Program, local Local, file *studyFile) error {
 	client := local.Client()
-	body, err := json.Marshal(request)
+	body, err := json.Marshal(file.Request)
 	if err != nil {
 		return exit(ExitUsage, fmt.Errorf("study %s: %w", o.study, err))
 	}
@@ -140,12 +164,12 @@ func (o runOptions) execute(ctx context.Context, p *Program, local Local, reques
 	if err != nil {
 		return clientError(err)
 	}
-	o.announce(p, request, submission)
+	o.announce(p, file.Request, submission)
 	status, err := o.wait(ctx, p, local, submission.BatchID)
 	if err != nil {
 		return err
 	}
-	return o.report(context.WithoutCancel(ctx), p, client, request, status)
+	return o.report(context.WithoutCancel(ctx), p, client, file, status)
 }
 
 // announce says what runs and where its files will be.
@@ -153,7 +177,7 @@ func (o runOptions) announce(p *Program, request *study.Request, s *api.Submissi
 	for _, warning := range s.Warnings {
 		fmt.Fprintln(p.Stderr, "warning:", escape(warning))
 	}
-	fmt.Fprintf(p.Stderr, "%s: %d runs, seed %d\n", escape(request.Name), s.TotalJobs, s.Seed)
+	fmt.Fprintf(p.Stderr, "%s: %s, seed %d\n", escape(request.Name), runs(s.TotalJobs), s.Seed)
 	fmt.Fprintf(p.Stderr, "files: %s\n", filepath.Join(o.output, s.BatchID))
 	if err := linkLatest(o.output, s.BatchID); err != nil {
 		fmt.Fprintln(p.Stderr, "warning:", err)
@@ -181,32 +205,42 @@ func linkLatest(output, batch string) error {
 // never end, so their failure ends the waiting.
 func (o runOptions) wait(ctx context.Context, p *Program, local Local, batch string) (*api.BatchStatus, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	show := newProgress(p.Stderr, p.Terminal, p.Now)
-	defer show.done()
-	go func() {
+	// A log in between would tear a bar apart.
+	show := newProgress(p.Stderr, p.Terminal && !o.verbose, p.Now)
+	var watchers sync.WaitGroup
+	defer func() {
+		cancel(nil)
+		watchers.Wait()
+		show.done()
+	}()
+	watchers.Go(func() {
 		select {
 		case <-local.Failed():
 			cancel(errLocalFailed)
 		case <-ctx.Done():
 		}
-	}()
-	stop := context.AfterFunc(p.Interrupt, func() {
-		show.note("interrupted: cancelling the study (once more kills it)")
-		if _, err := local.Client().CancelBatch(ctx, batch); err != nil {
-			show.note("cancel: " + err.Error())
+	})
+	watchers.Go(func() {
+		select {
+		case <-p.Interrupt.Done():
+			show.note("interrupted: cancelling the study (once more kills it)")
+			if _, err := local.Client().CancelBatch(ctx, batch); err != nil && ctx.Err() == nil {
+				show.note("the study can't be cancelled: " + err.Error())
+			}
+		case <-ctx.Done():
 		}
 	})
-	defer stop()
-	f := &follower{client: local.Client(), batch: batch, show: show, told: map[string]bool{}}
+	f := &follower{client: local.Client(), batch: batch, show: show, pause: pollPause}
 	status, err := f.follow(ctx)
 	switch {
+	case err == nil:
+		return status, nil
 	case errors.Is(context.Cause(ctx), errLocalFailed):
 		return nil, exit(ExitUnreachable, errLocalFailed)
 	case ctx.Err() != nil:
 		return nil, exit(ExitInterrupted, errors.New("interrupted; what ran was killed"))
 	}
-	return status, clientError(err)
+	return nil, clientError(err)
 }
 
 var errLocalFailed = errors.New("platform or runner ended before the study did")
@@ -225,75 +259,37 @@ func clientError(err error) error {
 }
 
 // report prints the results and returns the study's verdict.
-func (o runOptions) report(ctx context.Context, p *Program, client *api.Client, request *study.Request, status *api.BatchStatus) error {
-	rows, units, err := collect(ctx, client, status.Batch.BatchID)
-	if err != nil {
-		return clientError(err)
+func (o runOptions) report(ctx context.Context, p *Program, client *api.Client, file *studyFile, status *api.BatchStatus) error {
+	r := &report{
+		client: client, status: status, dir: filepath.Join(o.output, status.Batch.BatchID), width: p.Width, now: p.Now(),
+		columns: columns{parameters: file.order, telemetry: watched(file.Request), metrics: o.metrics},
 	}
+	write := r.write
 	if o.json {
-		if err := writeRunsJSON(p.Stdout, status, rows, units); err != nil {
-			return exit(ExitFailed, err)
+		write = r.writeJSON
+	}
+	if err := write(ctx, p.Stdout); err != nil {
+		var withStatus *ExitError
+		if errors.As(err, &withStatus) {
+			return err
 		}
-	} else if err := o.writeReport(p, request, status, rows, units); err != nil {
-		return exit(ExitFailed, err)
+		return exit(ExitFailed, fmt.Errorf("results: %w", err))
 	}
 	return verdict(p, status)
 }
 
-func (o runOptions) writeReport(p *Program, request *study.Request, status *api.BatchStatus, rows []api.RunRow, units map[string]string) error {
-	shown := defaultColumns(request)
-	if len(o.metrics) > 0 {
-		shown = columns{metrics: o.metrics}
-	}
-	if err := writeRuns(p.Stdout, rows, units, shown); err != nil {
-		return err
-	}
-	writeOutcomes(p.Stdout, rows, elapsed(status, p.Now()).Seconds())
-	for _, row := range firstFailures(rows) {
-		fmt.Fprintf(p.Stdout, "run %d: %s\n", row.RunIndex, escape(failureOf(row.Outcome, row.ErrorMessage, row.Status)))
-	}
-	fmt.Fprintf(p.Stdout, "Files: %s/<run>/attempt-<n>/: output/, log/, run_config.json, telemetry.parquet, manifest.json\n",
-		filepath.Join(o.output, status.Batch.BatchID))
-	return nil
-}
-
-// firstFailures are the first runs that did not complete, for their messages.
-func firstFailures(rows []api.RunRow) []api.RunRow {
-	bad := slices.DeleteFunc(slices.Clone(rows), func(r api.RunRow) bool {
-		return r.Status == api.JobCompleted || r.ErrorMessage == nil || *r.ErrorMessage == ""
-	})
-	return bad[:min(len(bad), failureNotes)]
-}
-
-// elapsed is how long the batch took, from its submission.
-func elapsed(status *api.BatchStatus, now time.Time) time.Duration {
-	if end := status.Batch.CompletedAt; end != nil {
-		return end.Sub(status.Batch.CreatedAt)
-	}
-	return now.Sub(status.Batch.CreatedAt)
-}
-
-// writeRunsJSON prints everything that the platform has about the batch.
-func writeRunsJSON(w interface{ Write([]byte) (int, error) }, status *api.BatchStatus, rows []api.RunRow, units map[string]string) error {
-	encoder := json.NewEncoder(w)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(struct {
-		Batch api.Batch         `json:"batch"`
-		Units map[string]string `json:"units"`
-		Runs  []api.RunRow      `json:"runs"`
-	}{status.Batch, units, rows})
-}
-
 // verdict is the exit status of a study that has ended.
 func verdict(p *Program, status *api.BatchStatus) error {
+	b := status.Batch
 	switch {
 	case p.Interrupt.Err() != nil:
 		return &ExitError{Status: ExitInterrupted}
-	case status.Batch.Status == api.BatchCompleted:
+	case b.Status == api.BatchCompleted:
 		return nil
+	case b.Status == api.BatchCancelled:
+		return exit(ExitFailed, errors.New("the study was cancelled"))
 	default:
-		return exit(ExitFailed, fmt.Errorf("the study %s: %s", map[api.BatchState]string{
-			api.BatchFailed: "failed", api.BatchCancelled: "was cancelled",
-		}[status.Batch.Status], describe(status)))
+		return exit(ExitFailed, fmt.Errorf("the study failed: %d of %s failed, more than the %d that may (--max-failed)",
+			b.FailedJobs, runs(b.TotalJobs), b.MaxFailed))
 	}
 }

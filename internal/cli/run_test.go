@@ -155,7 +155,7 @@ func lynxctl(interrupt context.Context, t *testing.T, f *fakePlatform, args ...s
 	return out.String(), errs.String(), ExitStatus(err)
 }
 
-func studyFile(t *testing.T, text string) (study, output string) {
+func writeStudy(t *testing.T, text string) (study, output string) {
 	t.Helper()
 	dir := t.TempDir()
 	study = filepath.Join(dir, "study.yaml")
@@ -172,7 +172,7 @@ func studyFile(t *testing.T, text string) (study, output string) {
 func TestRunOfAStudyThatPasses(t *testing.T) {
 	f := newFakePlatform(t, statusOf(api.BatchRunning, 0, 0, 0), statusOf(api.BatchRunning, 1, 0, 0), statusOf(api.BatchCompleted, 2, 0, 0))
 	f.rows = []api.RunRow{row(0, api.JobCompleted, api.OutcomeCompleted, ""), row(1, api.JobCompleted, api.OutcomeCompleted, "")}
-	study, output := studyFile(t, tutorial)
+	study, output := writeStudy(t, tutorial)
 	stdout, stderr, status := lynxctl(t.Context(), t, f, "run", study, "--output", output, "--runs", "2")
 	if status != ExitOK {
 		t.Errorf("exit status %d; stderr:\n%s", status, stderr)
@@ -204,7 +204,7 @@ func TestRunOfAStudyThatFails(t *testing.T) {
 	outcome := api.OutcomeNonzeroExit
 	f.jobs = []api.Job{{JobID: "j1", Status: api.JobFailed, Outcome: &outcome, ErrorMessage: &message, RunConfig: api.RunConfig{RunID: "1"}}}
 	f.rows = []api.RunRow{row(0, api.JobCompleted, api.OutcomeCompleted, ""), row(1, api.JobFailed, outcome, message)}
-	study, output := studyFile(t, tutorial)
+	study, output := writeStudy(t, tutorial)
 	stdout, stderr, status := lynxctl(t.Context(), t, f, "run", study, "--output", output, "--metrics", "final_radius_km")
 	if status != ExitFailed {
 		t.Errorf("exit status %d", status)
@@ -223,7 +223,7 @@ func TestRunOfAStudyThatFails(t *testing.T) {
 func TestRunPrintsJSON(t *testing.T) {
 	f := newFakePlatform(t, statusOf(api.BatchCompleted, 2, 0, 0))
 	f.rows = []api.RunRow{row(0, api.JobCompleted, api.OutcomeCompleted, ""), row(1, api.JobCompleted, api.OutcomeCompleted, "")}
-	study, output := studyFile(t, tutorial)
+	study, output := writeStudy(t, tutorial)
 	stdout, _, status := lynxctl(t.Context(), t, f, "run", study, "--output", output, "--json")
 	var got struct {
 		Batch api.Batch    `json:"batch"`
@@ -248,7 +248,7 @@ func TestRunInterrupted(t *testing.T) {
 		}
 	}
 	f.rows = []api.RunRow{row(0, api.JobCancelled, api.OutcomeCancelled, "cancelled"), row(1, api.JobCancelled, api.OutcomeCancelled, "cancelled")}
-	study, output := studyFile(t, tutorial)
+	study, output := writeStudy(t, tutorial)
 	stdout, stderr, status := lynxctl(interrupt, t, f, "run", study, "--output", output)
 	if status != ExitInterrupted || !f.cancelled || f.stops != 1 {
 		t.Errorf("status %d, cancelled %v, stopped %d times", status, f.cancelled, f.stops)
@@ -266,7 +266,7 @@ func TestRunWhosePlatformDies(t *testing.T) {
 			close(f.failed)
 		}
 	}
-	study, output := studyFile(t, tutorial)
+	study, output := writeStudy(t, tutorial)
 	_, stderr, status := lynxctl(t.Context(), t, f, "run", study, "--output", output)
 	if status != ExitUnreachable || !strings.Contains(stderr, "ended before the study did") {
 		t.Errorf("status %d:\n%s", status, stderr)
@@ -274,7 +274,7 @@ func TestRunWhosePlatformDies(t *testing.T) {
 }
 
 func TestRunUsageErrors(t *testing.T) {
-	study, output := studyFile(t, tutorial)
+	study, output := writeStudy(t, tutorial)
 	for name, c := range map[string]struct {
 		args   []string
 		status int

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -29,10 +30,11 @@ as a platform draws them. A study without a seed gets a new one, which is printe
 			if !ok {
 				return exit(ExitUsage, fmt.Errorf("--format %q: must be table, csv or json", format))
 			}
-			request, err := readStudy(args[0])
+			file, err := readStudy(args[0])
 			if err != nil {
 				return err
 			}
+			request := file.Request
 			if err := applyRuns(request, runs); err != nil {
 				return err
 			}
@@ -46,7 +48,7 @@ as a platform draws them. A study without a seed gets a new one, which is printe
 			if err != nil {
 				return exit(ExitUsage, err)
 			}
-			return write(p.Stdout, design)
+			return write(p, design, file.order)
 		},
 	}
 	cmd.Flags().IntVar(&runs, "runs", 0, "number of runs, instead of the study's")
@@ -55,27 +57,37 @@ as a platform draws them. A study without a seed gets a new one, which is printe
 }
 
 // designFormats are the ways in which a design can be printed.
-var designFormats = map[string]func(io.Writer, *study.Design) error{
+var designFormats = map[string]func(p *Program, d *study.Design, order []string) error{
 	"table": writeDesignTable,
-	"csv":   writeDesignCSV,
-	"json":  writeDesignJSON,
+	"csv":   func(p *Program, d *study.Design, _ []string) error { return writeDesignCSV(p.Stdout, d) },
+	"json":  func(p *Program, d *study.Design, _ []string) error { return writeDesignJSON(p.Stdout, d) },
 }
 
-func writeDesignTable(w io.Writer, d *study.Design) error {
-	t := &table{}
+// writeDesignTable prints the parameters in the order of the study.
+func writeDesignTable(p *Program, d *study.Design, order []string) error {
+	t := &table{rows: make([][]string, d.Runs())}
 	t.column("run", true)
-	for i, name := range d.Names() {
-		t.column(withUnit(name, d.Units()[i]), true)
+	for k := range t.rows {
+		t.rows[k] = append(t.rows[k], strconv.Itoa(k))
+	}
+	names, units := d.Names(), d.Units()
+	for _, name := range order {
+		i := slices.Index(names, name)
+		values := make([]float64, d.Runs())
+		for k := range values {
+			values[k] = d.Row(k)[i]
+		}
+		t.column(withUnit(name, units[i]), true)
+		format := formatter(values)
+		for k, v := range values {
+			t.rows[k] = append(t.rows[k], format(v))
+		}
 	}
 	t.column("seed", true)
-	for k := range d.Runs() {
-		cells := []string{strconv.Itoa(k)}
-		for _, v := range d.Row(k) {
-			cells = append(cells, number(v))
-		}
-		t.row(append(cells, strconv.FormatUint(d.RunSeed(k), 10))...)
+	for k := range t.rows {
+		t.rows[k] = append(t.rows[k], strconv.FormatUint(d.RunSeed(k), 10))
 	}
-	return t.write(w)
+	return t.write(p.Stdout, p.Width)
 }
 
 func writeDesignCSV(w io.Writer, d *study.Design) error {

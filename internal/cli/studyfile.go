@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 
 	"github.com/tetryx/lynx-runner/internal/strictyaml"
 	"github.com/tetryx/lynx-runner/internal/study"
@@ -13,9 +15,16 @@ import (
 // maxStudyFile bounds a study file, in bytes: what a platform accepts.
 const maxStudyFile = 16 << 20
 
+// studyFile is a study as it was read.
+type studyFile struct {
+	*study.Request
+	// order is the names of the dispersions in the order of the file.
+	order []string
+}
+
 // readStudy reads and checks a study file; an error is ready to be printed and
 // has its exit status.
-func readStudy(path string) (*study.Request, error) {
+func readStudy(path string) (*studyFile, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, exit(ExitUsage, fmt.Errorf("study file: %w", err))
@@ -32,7 +41,33 @@ func readStudy(path string) (*study.Request, error) {
 	if err != nil {
 		return nil, exit(ExitUsage, studyError(path, err))
 	}
-	return request, nil
+	return &studyFile{Request: request, order: dispersionOrder(data, path, request)}, nil
+}
+
+// dispersionOrder is the names of a study's dispersions in the order of its file,
+// which is how its author thinks of them. Those that the file does not name in
+// one place (YAML can merge mappings) come last.
+func dispersionOrder(data []byte, path string, request *study.Request) []string {
+	all := request.Config.Dispersions
+	order := make([]string, 0, len(all))
+	if doc, err := strictyaml.Parse(data, path); err == nil {
+		root := doc.Root()
+		if config, ok := root.Field("config"); ok {
+			root = config
+		}
+		dispersions, _ := root.Field("dispersions")
+		for _, name := range dispersions.Keys() {
+			if _, ok := all[name]; ok {
+				order = append(order, name)
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if !slices.Contains(order, name) {
+			order = append(order, name)
+		}
+	}
+	return order
 }
 
 // studyError adds a closing line that counts the errors.

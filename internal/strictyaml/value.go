@@ -68,10 +68,11 @@ func (v Value) Field(key string) (Value, bool) {
 	return Value{}, false
 }
 
-// Keys are the keys of a mapping, in the order of the document; none for others.
+// Keys are the keys of a mapping, in the order of the document; none for others,
+// the zero Value among them.
 func (v Value) Keys() []string {
 	var keys []string
-	if v.node.Kind == yaml.MappingNode {
+	if v.node != nil && v.node.Kind == yaml.MappingNode {
 		for i := 0; i+1 < len(v.node.Content); i += 2 {
 			keys = append(keys, v.node.Content[i].Value)
 		}

@@ -17,6 +17,8 @@ import (
 // RunnerOptions is what a runner is made of.
 type RunnerOptions struct {
 	Config *config.Config
+	// Executor launches the jobs; the runner closes it.
+	Executor executor.Executor
 	// Token is the platform's; empty where it asks for none.
 	Token   string
 	Version string
@@ -31,27 +33,23 @@ type Runner struct {
 	conn     *grpc.ClientConn
 }
 
-// NewRunner connects a runner to its engine, which must answer, and prepares its
-// connection to the platform, which need not be there yet.
-func NewRunner(ctx context.Context, o RunnerOptions) (*Runner, error) {
-	exec, err := NewExecutor(ctx, o.Config, o.Log)
+// NewRunner makes a runner and prepares its connection to the platform, which
+// need not be there yet. If it fails, the executor is the caller's to close.
+func NewRunner(o RunnerOptions) (*Runner, error) {
+	conn, err := Dial(o.Config.Server, o.Token)
 	if err != nil {
 		return nil, err
 	}
-	conn, err := Dial(o.Config.Server, o.Token)
-	if err != nil {
-		return nil, errors.Join(err, exec.Close())
-	}
 	r, err := runner.New(o.Config, runner.Deps{
-		Executor: exec,
+		Executor: o.Executor,
 		Platform: runnerv1.NewRunnerServiceClient(conn),
 		Version:  o.Version,
 		Log:      o.Log,
 	})
 	if err != nil {
-		return nil, errors.Join(err, conn.Close(), exec.Close())
+		return nil, errors.Join(err, conn.Close())
 	}
-	return &Runner{Runner: r, executor: exec, conn: conn}, nil
+	return &Runner{Runner: r, executor: o.Executor, conn: conn}, nil
 }
 
 // Close releases what NewRunner made, after Run has returned.
@@ -68,4 +66,3 @@ func NewExecutor(ctx context.Context, cfg *config.Config, log *slog.Logger) (*do
 		Log:           log,
 	})
 }
-
