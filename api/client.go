@@ -12,11 +12,20 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 )
 
 // maxResponse bounds what the client reads of one answer, in bytes. A page of
 // the largest rows is far below.
 const maxResponse = 256 << 20
+
+const (
+	// dialTimeout bounds the wait for a connection.
+	dialTimeout = 10 * time.Second
+	// answerTimeout bounds the wait for the beginning of an answer: twice as long
+	// as a platform holds one back when it is asked to wait.
+	answerTimeout = 2 * time.Minute
+)
 
 // Client calls a Lynx platform. It is safe for concurrent use. A method that
 // gets an answer other than success returns a [*Problem]; one that gets no
@@ -55,11 +64,14 @@ func NewClient(base string, opts ...Option) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	transport := &http.Transport{Proxy: nil, MaxIdleConnsPerHost: 4}
+	dialer := &net.Dialer{Timeout: dialTimeout}
+	transport := &http.Transport{
+		Proxy: nil, MaxIdleConnsPerHost: 4,
+		DialContext: dialer.DialContext, TLSHandshakeTimeout: dialTimeout, ResponseHeaderTimeout: answerTimeout,
+	}
 	if socket != "" {
 		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			var d net.Dialer
-			return d.DialContext(ctx, "unix", socket)
+			return dialer.DialContext(ctx, "unix", socket)
 		}
 	}
 	c := &Client{base: u, http: &http.Client{
