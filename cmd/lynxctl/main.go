@@ -26,6 +26,8 @@ func run() int {
 		Width:     wire.Width(os.Stdout),
 		Interrupt: gentle,
 		Start:     startLocal,
+		Getenv:    os.Getenv,
+		Token:     wire.Token,
 		Now:       time.Now,
 		Version:   version,
 	})

@@ -36,6 +36,11 @@ type Program struct {
 	// Start starts a platform and a runner in this process. The context bounds the
 	// starting only.
 	Start func(context.Context, LocalOptions) (Local, error)
+	// Getenv reads a variable of the environment; empty if there is none.
+	Getenv func(string) string
+	// Token reads an access token from a file or, for an empty name, finds the one
+	// of this user's own platform; empty if there is none.
+	Token func(file string) (string, error)
 	// Now is the clock.
 	Now func() time.Time
 	// Version is the program's version.
@@ -83,5 +88,6 @@ func Root(p *Program) *cobra.Command {
 	root.SetOut(p.Stdout)
 	root.SetErr(p.Stderr)
 	root.AddCommand(runCommand(p), validateCommand(p), sampleCommand(p))
+	addClientCommands(root, p)
 	return root
 }
