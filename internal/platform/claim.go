@@ -23,7 +23,8 @@ const openPage = 16
 // supports, with a GPU only if it has one, and no more of a batch at a time than
 // its max_parallel_jobs. With none to give it waits up to wait, then returns none
 // and no error, as it does when ctx ends meanwhile; a runner in maintenance gets
-// none. ErrUnknownSession, also when the session is replaced while it waits;
+// none, and one whose heartbeat said that it is draining does not wait for it
+// either. ErrUnknownSession, also when the session is replaced while it waits;
 // *InvalidError.
 func (s *Service) Claim(ctx context.Context, sessionID string, maxJobs int, wait time.Duration) ([]*runnerv1.Assignment, error) {
 	if maxJobs < 1 {
@@ -52,7 +53,7 @@ func (s *Service) claimSoon(ctx context.Context, r *Runner, maxJobs int) ([]*run
 		switch {
 		case err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()):
 			return nil, nil
-		case err != nil || len(got) > 0:
+		case err != nil || len(got) > 0 || now.Draining:
 			return got, err
 		}
 		s.waiters.looked(w, &now)

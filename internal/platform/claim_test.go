@@ -291,7 +291,7 @@ func TestWakeUpIsPassedOn(t *testing.T) {
 		_, err := w.svc.Heartbeat(w.Context(), sa, nil, true) // about to stop, in the midst of a claim
 		w.ok(err)
 		w.submit(1, "")
-		if first.over() || !second.over() || len(second.jobs) != 1 {
+		if !first.over() || len(first.jobs) > 0 || !second.over() || len(second.jobs) != 1 {
 			t.Errorf("draining runner answered: %v; the other one: %v", first.over(), second.over())
 		}
 	})
@@ -343,12 +343,11 @@ func TestDrainingIsTakenBack(t *testing.T) {
 		w.submit(1, "")
 		_, err := w.svc.Heartbeat(w.Context(), s, nil, true)
 		w.ok(err)
-		c := w.wait(s, 1)
-		if c.over() {
-			t.Fatal("a draining runner got a job")
+		if c := w.wait(s, 1); !c.over() || len(c.jobs) > 0 || c.err != nil {
+			t.Fatalf("a draining runner's claim: over %v, %d jobs, %v; want an empty answer at once", c.over(), len(c.jobs), c.err)
 		}
 		w.beat(s)
-		if !c.over() || len(c.jobs) != 1 {
+		if c := w.wait(s, 1); !c.over() || len(c.jobs) != 1 {
 			t.Error("a runner that drains no more got no job")
 		}
 	})

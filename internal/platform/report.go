@@ -16,6 +16,10 @@ import (
 // A job that was requeued because the runner was silent is taken up again if
 // nobody claimed it since.
 //
+// When a heartbeat that says draining is answered, no claim of the session gives
+// jobs any more; one that waits is answered with none, so that the runner knows
+// of every job that it was given before it stops.
+//
 // An attempt that the platform thinks the runner has, but that is not in held, is
 // lost if an earlier session claimed it, or if it was claimed longer than a lease
 // ago. Attempts that this session claimed lately are not: the answer to their
@@ -23,14 +27,15 @@ import (
 // ErrUnknownSession.
 func (s *Service) Heartbeat(ctx context.Context, sessionID string, held []AttemptRef, draining bool) (Instructions, error) {
 	var in Instructions
-	var woken string
+	var drained string
 	err := s.update(ctx, func(u *unit) error {
 		r, err := session(u, sessionID)
 		if err != nil {
 			return err
 		}
-		if r.Draining && !draining {
-			woken = r.ID
+		drained = ""
+		if draining && !r.Draining {
+			drained = r.ID
 		}
 		r.SeenAt, r.Draining = u.now, draining
 		if err := u.PutRunner(r); err != nil {
@@ -48,8 +53,8 @@ func (s *Service) Heartbeat(ctx context.Context, sessionID string, held []Attemp
 	if err != nil {
 		return Instructions{}, err
 	}
-	if woken != "" {
-		s.waiters.wakeRunner(woken)
+	if drained != "" {
+		s.waiters.wakeRunner(drained) // its claim has to end
 	}
 	slices.Sort(in.Cancel)
 	slices.Sort(in.Lost)

@@ -12,7 +12,13 @@ import (
 
 // claims asks for jobs while there are free slots, one question at a time, until
 // ctx ends. Jobs run under jobs. When it has returned, no further job starts.
+//
+// The question that is open when ctx ends is not torn up, because a job may be in
+// its answer already, which would then be nobody's until its lease runs out. The
+// heartbeat that says draining makes the platform answer it at once.
 func (r *Runner) claims(ctx, jobs context.Context) {
+	asking, stopAsking := outlive(ctx, r.pace.answer)
+	defer stopAsking()
 	wait := r.pace.backoff()
 	for r.gate.pass(ctx) {
 		free := r.slots.acquire(ctx)
@@ -21,7 +27,7 @@ func (r *Runner) claims(ctx, jobs context.Context) {
 			return
 		}
 		asked := time.Now()
-		assignments, err := r.claim(ctx, len(free))
+		assignments, err := r.claim(asking, len(free))
 		for _, a := range assignments {
 			if len(free) == 0 || !r.acceptable(a) {
 				r.log.Error("the platform sent a job that this runner cannot take", "attempt", a.GetAttemptId())

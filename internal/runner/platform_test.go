@@ -42,6 +42,9 @@ type scriptedPlatform struct {
 	cancel     map[string]bool
 	lost       map[string]bool
 	drained    bool
+	draining   bool // what the runner's last heartbeat said
+	// lastMoment is given out at the moment of a draining heartbeat.
+	lastMoment []*runnerv1.Assignment
 	// fail, if set, answers a method in the platform's place with an error.
 	fail func(method string) error
 	// failFor answers the result of an attempt with an error; refusals counts.
@@ -49,6 +52,8 @@ type scriptedPlatform struct {
 	refusals int
 	// impatient is a platform that does not wait for work.
 	impatient bool
+	// deaf is a platform that does not answer a claim because of a drain.
+	deaf bool
 }
 
 func newPlatform(t *testing.T) *scriptedPlatform {
@@ -148,6 +153,7 @@ func (p *scriptedPlatform) Register(_ context.Context, in *runnerv1.RegisterRequ
 			return
 		}
 		p.registers = append(p.registers, in)
+		p.draining = false
 		p.sessions = append(p.sessions, "session-"+string(rune('a'+len(p.sessions))))
 		out = &runnerv1.RegisterResponse{SessionId: p.sessions[len(p.sessions)-1], HeartbeatInterval: durationpb.New(20 * time.Millisecond)}
 	})
@@ -164,14 +170,18 @@ func (p *scriptedPlatform) ClaimJobs(ctx context.Context, in *runnerv1.ClaimJobs
 			return nil, err
 		}
 		changed := p.changed
-		n := min(len(p.queue), int(in.GetMaxJobs()))
-		got := p.queue[:n:n]
-		p.queue = p.queue[n:]
+		queue, over := &p.queue, p.impatient
+		if p.draining {
+			queue, over = &p.lastMoment, !p.deaf
+		}
+		n := min(len(*queue), int(in.GetMaxJobs()))
+		got := (*queue)[:n:n]
+		*queue = (*queue)[n:]
 		if n > 0 {
 			p.claimed++
 		}
 		p.mu.Unlock()
-		if n > 0 || p.impatient {
+		if n > 0 || over {
 			return &runnerv1.ClaimJobsResponse{Assignments: got}, nil
 		}
 		select {
@@ -190,6 +200,7 @@ func (p *scriptedPlatform) Heartbeat(_ context.Context, in *runnerv1.HeartbeatRe
 			return
 		}
 		p.heartbeats = append(p.heartbeats, in)
+		p.draining = in.GetDraining()
 		out = &runnerv1.HeartbeatResponse{
 			Drain: p.drained, Cancel: slices.Collect(maps.Keys(p.cancel)), Lost: slices.Collect(maps.Keys(p.lost)),
 		}

@@ -26,13 +26,14 @@
 //
 // # Stopping
 //
-// Drain ends the claiming, and Run returns when everything is delivered. The end
-// of Run's context is a hard stop: jobs are killed and reported as
-// infrastructure (runner_shutdown), which a platform requeues. A result that
-// cannot be delivered in time stays in the outbox and is delivered by the next
-// process with this state directory. An attempt that was running when a process
-// was killed is ended by the next one and left out of its heartbeats, whereupon
-// the platform gives it out again.
+// Drain ends the claiming, and Run returns when everything is delivered. A job
+// that the platform gives out at that very moment is run too: the last claim is
+// waited for. The end of Run's context is a hard stop: jobs are killed and
+// reported as infrastructure (runner_shutdown), which a platform requeues. A
+// result that cannot be delivered in time stays in the outbox and is delivered by
+// the next process with this state directory. An attempt that was running when a
+// process was killed is ended by the next one and left out of its heartbeats,
+// whereupon the platform gives it out again.
 package runner
 
 import (
@@ -101,6 +102,7 @@ type Runner struct {
 type pace struct {
 	call       time.Duration // one call to the platform
 	poll       time.Duration // a claim waits that long for work
+	answer     time.Duration // a draining runner waits that long for a claim's answer
 	backoffMin time.Duration
 	backoffMax time.Duration
 	usage      time.Duration // between two looks at a job's output
@@ -111,7 +113,7 @@ type pace struct {
 }
 
 var defaultPace = pace{
-	call: 10 * time.Second, poll: 30 * time.Second,
+	call: 10 * time.Second, poll: 30 * time.Second, answer: 2 * time.Second,
 	backoffMin: 250 * time.Millisecond, backoffMax: 15 * time.Second,
 	usage: 500 * time.Millisecond, engine: 3 * time.Minute, kill: 30 * time.Second,
 	stop: 8 * time.Second, deliver: 2 * time.Second,
@@ -199,6 +201,8 @@ func (r *Runner) Run(ctx context.Context) error {
 	if err := r.register(ctx); err != nil || r.session.id() == "" {
 		return err
 	}
+	// A hard stop is a drain too: the platform has to hear of it.
+	defer context.AfterFunc(ctx, r.Drain)()
 	var loops sync.WaitGroup
 	loops.Go(func() { r.heartbeats(life) })
 	loops.Go(func() { r.outbox.deliver(life) })

@@ -955,7 +955,10 @@ type HeartbeatRequest struct {
 	// Every attempt that the runner holds, also those whose result it has not
 	// delivered yet.
 	Held []*AttemptRef `protobuf:"bytes,2,rep,name=held,proto3" json:"held,omitempty"`
-	// The runner takes no new jobs because it is about to stop.
+	// The runner takes no new jobs because it is about to stop. From when this is
+	// heard the session is given none: a ClaimJobs that waits is answered at once
+	// with an empty list, as is every later one. A runner that waits for the answer
+	// to its last ClaimJobs therefore misses no job.
 	Draining      bool `protobuf:"varint,3,opt,name=draining,proto3" json:"draining,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
