@@ -57,12 +57,25 @@ func (r *Runner) Close() error { return errors.Join(r.conn.Close(), r.executor.C
 
 // NewExecutor connects to the engine that the configuration names. An error that
 // wraps executor.ErrUnavailable means that none answers.
-func NewExecutor(ctx context.Context, cfg *config.Config, log *slog.Logger) (*docker.Executor, error) {
-	return docker.New(ctx, docker.Config{
+func NewExecutor(ctx context.Context, cfg *config.Config, log *slog.Logger) (executor.Executor, error) {
+	exec, err := docker.New(ctx, docker.Config{
 		RunnerID:      cfg.RunnerID,
 		Shim:          cfg.Shim,
 		PullPolicy:    docker.PullPolicy(cfg.PullPolicy),
 		AllowedImages: cfg.AllowedImages,
 		Log:           log,
 	})
+	if err != nil {
+		return nil, err
+	}
+	return exec, nil
+}
+
+// EngineWarnings are sentences on limits that an executor's engine does not
+// enforce.
+func EngineWarnings(exec executor.Executor) []string {
+	if d, ok := exec.(*docker.Executor); ok {
+		return d.Engine().Warnings
+	}
+	return nil
 }
