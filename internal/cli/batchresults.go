@@ -108,7 +108,7 @@ func (s *session) results(ctx context.Context, id string, o resultOptions) error
 	r := &report{client: s.client, status: status, width: s.Width, now: s.Now()}
 	write := map[string]func(io.Writer) error{
 		"table":   func(w io.Writer) error { return writeResultTable(ctx, w, r, o.metrics, s.Stderr) },
-		"json":    func(w io.Writer) error { return r.writeJSON(ctx, w) },
+		"json":    func(w io.Writer) error { return orWriteFailed(r.writeJSON(ctx, w)) },
 		"csv":     func(w io.Writer) error { return writeExport(ctx, w, r, writeCSV) },
 		"parquet": func(w io.Writer) error { return writeExport(ctx, w, r, writeParquet) },
 	}

@@ -134,8 +134,9 @@ func resultFacts(f *facts, r *api.JobResult) {
 }
 
 func breachText(b *api.Breach) string {
-	text := fmt.Sprintf("%s: %s was %s %s at %s s of simulation time, which is %s %s",
-		b.Condition.Name, b.Condition.Variable, exact(b.Value), b.Condition.Units, exact(b.TimeSeconds), b.Condition.Operator, exact(b.Condition.Threshold))
+	c := b.Condition
+	text := fmt.Sprintf("%s: %s = %s %s at t = %s s (%s %s)",
+		c.Name, c.Variable, exact(b.Value), c.Units, exact(b.TimeSeconds), c.Operator, exact(c.Threshold))
 	if b.KillMilliseconds != nil {
 		text += fmt.Sprintf("\nevery process was gone %.1f ms after the sample", *b.KillMilliseconds)
 	}

@@ -111,9 +111,10 @@ func jobStatus(j *api.Job) string {
 	return string(j.Status)
 }
 
-// shorten keeps the beginning of a message's first line.
+// shorten keeps the beginning of a message's first line, escaped.
 func shorten(message string) string {
 	line, _, more := strings.Cut(message, "\n")
+	line = escape(line)
 	if text := []rune(line); len(text) > messageWidth {
 		line, more = string(text[:messageWidth-1]), true
 	}

@@ -2,11 +2,13 @@ package cli
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -21,11 +23,40 @@ func writeFailed(err error) error {
 	return exit(ExitFailed, fmt.Errorf("output: %w", err))
 }
 
+// orWriteFailed is for an error that has its exit status unless it is one of
+// writing.
+func orWriteFailed(err error) error {
+	if _, ok := errors.AsType[*ExitError](err); ok {
+		return err
+	}
+	return writeFailed(err)
+}
+
 // writeObject prints one value as indented JSON.
 func writeObject(w io.Writer, value any) error {
-	encoder := json.NewEncoder(w)
-	encoder.SetIndent("", "  ")
-	return writeFailed(encoder.Encode(value))
+	text, err := json.MarshalIndent(value, "", "  ")
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, "%s\n", harmless(text))
+	return writeFailed(err)
+}
+
+// harmless escapes what a terminal would act on in a JSON text, beyond what JSON
+// itself has escaped. Such characters are only found within strings.
+func harmless(text []byte) []byte {
+	if !bytes.ContainsFunc(text, func(r rune) bool { return r != '\n' && acts(r) }) {
+		return text
+	}
+	var out bytes.Buffer
+	for _, r := range string(text) {
+		if r != '\n' && acts(r) {
+			fmt.Fprintf(&out, "\\u%04x", r)
+		} else {
+			out.WriteRune(r)
+		}
+	}
+	return out.Bytes()
 }
 
 // writeList prints a list as a JSON array, each item on a line of its own, as it
@@ -41,7 +72,7 @@ func writeList[T any](w io.Writer, items iter.Seq2[T, error]) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "%s\n%s", separator, text)
+		fmt.Fprintf(out, "%s\n%s", separator, harmless(text))
 		separator = ","
 	}
 	if separator == "[" {
@@ -143,8 +174,14 @@ func bytesText(n int64) string {
 	return fmt.Sprintf("%.1f %ciB", value, units[unit])
 }
 
-// exact prints a number with as many digits as it has.
-func exact(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
+// exact prints a number with as many digits as it has, and without an exponent
+// where that stays readable.
+func exact(v float64) string {
+	if a := math.Abs(v); v == 0 || a >= 1e-4 && a < 1e15 {
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	}
+	return strconv.FormatFloat(v, 'g', -1, 64)
+}
 
 // optional is what a pointer points to; nothing for nil.
 func optional[T any](value *T, print func(T) string) string {

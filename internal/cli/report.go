@@ -83,11 +83,11 @@ func (r *report) writeJSON(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "{\"batch\": %s,\n", batch)
+	fmt.Fprintf(out, "{\"batch\": %s,\n", harmless(batch))
 	separator := ""
 	begin := func(units map[string]string) error {
 		text, err := json.Marshal(units)
-		fmt.Fprintf(out, "\"units\": %s,\n\"runs\": [", text)
+		fmt.Fprintf(out, "\"units\": %s,\n\"runs\": [", harmless(text))
 		return err
 	}
 	err = eachRow(ctx, r.client, r.status.Batch.BatchID, func(units map[string]string, row api.RunRow) error {
@@ -100,7 +100,7 @@ func (r *report) writeJSON(ctx context.Context, w io.Writer) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "%s\n%s", separator, text)
+		fmt.Fprintf(out, "%s\n%s", separator, harmless(text))
 		separator = ","
 		return nil
 	})
