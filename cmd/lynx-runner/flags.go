@@ -33,7 +33,7 @@ type settings struct {
 }
 
 func (s *settings) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&s.file, "config", "", "configuration file (default "+config.EnvConfig+")")
+	cmd.Flags().StringVar(&s.file, "config", "", "configuration file (default $"+config.EnvConfig+")")
 	s.values = map[string]*string{}
 	for _, name := range slices.Sorted(maps.Keys(settingFlags)) {
 		s.values[name] = cmd.Flags().String(name, "", settingFlags[name])

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -16,16 +17,34 @@ import (
 // version is set by the linker.
 var version = "unknown"
 
-func main() {
+// The exit statuses.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+func main() { os.Exit(run()) }
+
+func run() int {
 	gentle, _, stop := wire.Interrupts()
 	defer stop()
-	if err := command().ExecuteContext(gentle); err != nil {
-		fmt.Fprintln(os.Stderr, "lynx-server:", err)
-		os.Exit(2)
+	err := command(os.Environ()).ExecuteContext(gentle)
+	if err == nil {
+		return 0
 	}
+	fmt.Fprintln(os.Stderr, "lynx-server:", err)
+	if errors.As(err, new(failure)) {
+		return exitFailed
+	}
+	return exitUsage
 }
 
-func command() *cobra.Command {
+// failure is an error while the platform ran.
+type failure struct{ error }
+
+func (f failure) Unwrap() error { return f.error }
+
+func command(environ []string) *cobra.Command {
 	var configFile string
 	flags := settings{}
 	cmd := &cobra.Command{
@@ -36,7 +55,11 @@ which every call needs; lynxctl and lynx-runner find it there if they run as the
 same user with the default data directory, and take --token-file otherwise.
 
 Settings come from the configuration file, LYNX_SERVER_... variables and flags;
-the later ones win.`,
+the later ones win. SIGTERM or Ctrl-C ends the platform in order; runners go on
+with what they have, and find it again when it is back.
+
+Exit status: 0 stopped, 1 failure, 2 wrong usage, an invalid file, or an address or
+directory that can't be used.`,
 		Example: `  lynx-server
   lynx-server --listen 127.0.0.1:8080 --grpc-listen 127.0.0.1:8081 --data /srv/lynx`,
 		Args:          cobra.NoArgs,
@@ -44,7 +67,7 @@ the later ones win.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := load(configFile, os.LookupEnv, cmd.Flags(), flags)
+			s, err := load(configFile, environ, cmd.Flags(), flags)
 			if err != nil {
 				return err
 			}
@@ -52,7 +75,7 @@ the later ones win.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&configFile, "config", "", "configuration file")
+	f.StringVar(&configFile, "config", "", "configuration file (default $LYNX_SERVER_CONFIG)")
 	f.StringVar(&flags.Listen, "listen", "", "address of the REST interface (default "+defaultListen+")")
 	f.StringVar(&flags.GRPCListen, "grpc-listen", "", "address of the runners' gRPC interface (default "+defaultGRPCListen+")")
 	f.StringVar(&flags.Data, "data", "", "data directory (default "+wire.DefaultData()+")")
@@ -79,5 +102,8 @@ func serve(ctx context.Context, s settings, log *slog.Logger) error {
 		log.Info("stopping")
 	case <-p.Failed():
 	}
-	return p.Stop()
+	if err := p.Stop(); err != nil {
+		return failure{err}
+	}
+	return nil
 }

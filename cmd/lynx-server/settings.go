@@ -3,9 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -31,9 +34,25 @@ type settings struct {
 	NoAuth     bool   `yaml:"no_auth"`
 }
 
+// envConfig is the variable that the configuration file's path is taken from.
+const envConfig = envPrefix + "CONFIG"
+
+// variable is the last value of an environment variable; empty if it is not set.
+func variable(environ []string, name string) (value string) {
+	for _, entry := range environ {
+		if v, ok := strings.CutPrefix(entry, name+"="); ok {
+			value = v
+		}
+	}
+	return value
+}
+
 // load merges defaults, the file, the environment and the flags that were given.
-func load(file string, env func(string) (string, bool), given *pflag.FlagSet, flags settings) (settings, error) {
+func load(file string, environ []string, given *pflag.FlagSet, flags settings) (settings, error) {
 	s := settings{Listen: defaultListen, GRPCListen: defaultGRPCListen, Data: wire.DefaultData()}
+	if file == "" {
+		file = variable(environ, envConfig)
+	}
 	if file != "" {
 		data, err := os.ReadFile(file)
 		if err != nil {
@@ -43,19 +62,8 @@ func load(file string, env func(string) (string, bool), given *pflag.FlagSet, fl
 			return s, err
 		}
 	}
-	for name, target := range map[string]*string{
-		"LYNX_SERVER_LISTEN": &s.Listen, "LYNX_SERVER_GRPC_LISTEN": &s.GRPCListen, "LYNX_SERVER_DATA": &s.Data,
-	} {
-		if v, ok := env(name); ok {
-			*target = v
-		}
-	}
-	if v, ok := env("LYNX_SERVER_NO_AUTH"); ok {
-		b, err := strconv.ParseBool(v)
-		if err != nil {
-			return s, fmt.Errorf("LYNX_SERVER_NO_AUTH: %q must be true or false", v)
-		}
-		s.NoAuth = b
+	if err := s.environment(environ); err != nil {
+		return s, err
 	}
 	given.Visit(func(f *pflag.Flag) {
 		switch f.Name {
@@ -69,6 +77,57 @@ func load(file string, env func(string) (string, bool), given *pflag.FlagSet, fl
 			s.NoAuth = flags.NoAuth
 		}
 	})
+	return s.checked()
+}
+
+// envPrefix begins the names of the variables.
+const envPrefix = "LYNX_SERVER_"
+
+// environment takes the LYNX_SERVER_… variables; one without a value is as none,
+// LYNX_SERVER_CONFIG is no setting, and any other is an error.
+func (s *settings) environment(environ []string) error {
+	targets := map[string]*string{"LISTEN": &s.Listen, "GRPC_LISTEN": &s.GRPCListen, "DATA": &s.Data, "NO_AUTH": new(string)}
+	for _, entry := range environ {
+		name, value, _ := strings.Cut(entry, "=")
+		short, ours := strings.CutPrefix(name, envPrefix)
+		if !ours || value == "" || name == envConfig {
+			continue
+		}
+		target, ok := targets[short]
+		if !ok {
+			return fmt.Errorf("%s: no such setting%s", name, didYouMean(short, slices.Sorted(maps.Keys(targets))))
+		}
+		*target = value
+	}
+	text := *targets["NO_AUTH"]
+	if text == "" {
+		return nil
+	}
+	noAuth, err := strconv.ParseBool(text)
+	if err != nil {
+		return fmt.Errorf("%sNO_AUTH: %q must be true or false", envPrefix, text)
+	}
+	s.NoAuth = noAuth
+	return nil
+}
+
+func didYouMean(name string, valid []string) string {
+	if near := strictyaml.Nearest(name, valid); near != "" {
+		return "; did you mean " + envPrefix + near + "?"
+	}
+	return ""
+}
+
+// checked makes the data directory absolute and refuses what can't work.
+func (s settings) checked() (settings, error) {
+	for _, f := range []struct{ name, value string }{{"listen", s.Listen}, {"grpc_listen", s.GRPCListen}, {"data", s.Data}} {
+		if f.value == "" {
+			return s, fmt.Errorf("%s is empty", f.name)
+		}
+	}
+	if s.Listen == s.GRPCListen && !strings.HasSuffix(s.Listen, ":0") {
+		return s, fmt.Errorf("listen and grpc_listen are both %q; they must differ", s.Listen)
+	}
 	var err error
 	if s.Data, err = filepath.Abs(s.Data); err != nil {
 		return s, fmt.Errorf("data: %w", err)
@@ -81,10 +140,14 @@ func (s settings) open() (rest, grpc net.Listener, guard *auth.Guard, err error)
 	if err := os.MkdirAll(s.Data, 0o700); err != nil {
 		return nil, nil, nil, fmt.Errorf("data directory: %w", err)
 	}
-	if rest, err = listen("listen", s.Listen); err != nil {
+	mode := fs.FileMode(0o666) // the token decides who may call
+	if s.NoAuth {
+		mode = 0o600
+	}
+	if rest, err = listen("listen", s.Listen, mode); err != nil {
 		return nil, nil, nil, err
 	}
-	if grpc, err = listen("grpc_listen", s.GRPCListen); err != nil {
+	if grpc, err = listen("grpc_listen", s.GRPCListen, mode); err != nil {
 		return nil, nil, nil, errors.Join(err, rest.Close())
 	}
 	if guard, err = s.guard(rest, grpc); err != nil {
@@ -122,17 +185,4 @@ func (s settings) tokenFile() string {
 		return ""
 	}
 	return filepath.Join(s.Data, wire.TokenName)
-}
-
-// listen opens HOST:PORT or unix:///PATH.
-func listen(field, address string) (net.Listener, error) {
-	network := "tcp"
-	if path, ok := strings.CutPrefix(address, "unix://"); ok {
-		network, address = "unix", path
-	}
-	l, err := net.Listen(network, address)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w; give another address, as 127.0.0.1:8080 or unix:///run/lynx/api.sock", field, err)
-	}
-	return l, nil
 }

@@ -76,9 +76,9 @@ func Check(ctx context.Context, cfg *config.Config, deps CheckDeps) *Checked {
 		defer user.close()
 	}
 	c.shim()
-	scenario, ok := c.scenario()
+	scenario := c.scenario()
 	if exec := c.engine(ctx); exec != nil {
-		if image, there := c.images(ctx, exec); there && ok && user != nil {
+		if image := c.images(ctx, exec); c.out.OK() {
 			c.job(ctx, exec, image, scenario, user.all[0])
 		} else {
 			c.add("job", LevelSkipped, "not tried, because of the above")
@@ -102,11 +102,11 @@ func (c *checker) add(subject string, level Level, format string, args ...any) {
 }
 
 // scenario checks the working directory and the default scenario.
-func (c *checker) scenario() (engine.Command, bool) {
+func (c *checker) scenario() engine.Command {
 	engines, err := engine.New(c.cfg.Engines, engine.Options{Python: c.cfg.PythonExecutable, BasiliskEntrypoint: c.cfg.BasiliskEntrypoint})
 	if err != nil {
 		c.add("scenario", LevelFailed, "%v", err)
-		return engine.Command{}, false
+		return engine.Command{}
 	}
 	job := engine.Job{HostWork: c.cfg.WorkingDirectory, Work: executor.ContainerWork, Tmp: containerTmp}
 	command, err := engines[0].Command(job)
@@ -118,12 +118,12 @@ func (c *checker) scenario() (engine.Command, bool) {
 		c.add("scenario", LevelOK, "none by default: each study has to name one (simulation.entrypoint) in %s", c.cfg.WorkingDirectory)
 	default:
 		c.add("scenario", LevelFailed, "%v; working_directory and basilisk_entrypoint say where it is", err)
-		return command, false
+		return command
 	}
 	if _, err := newTreeDigest(c.cfg.WorkingDirectory).sum(context.Background()); err != nil {
 		c.add("scenario", LevelWarning, "the code has no digest: %v", err)
 	}
-	return command, true
+	return command
 }
 
 // engine connects to the engine and tells what it can't enforce.
@@ -148,7 +148,7 @@ func (c *checker) engine(ctx context.Context) executor.Executor {
 }
 
 // images checks the default image, and the others that a study may ask for.
-func (c *checker) images(ctx context.Context, exec executor.Executor) (id string, there bool) {
+func (c *checker) images(ctx context.Context, exec executor.Executor) (id string) {
 	id, err := exec.Resolve(ctx, c.cfg.Image)
 	switch {
 	case err != nil:
@@ -167,7 +167,7 @@ func (c *checker) images(ctx context.Context, exec executor.Executor) (id string
 			c.add("image", LevelWarning, "%v", otherErr)
 		}
 	}
-	return id, err == nil
+	return id
 }
 
 // platform asks the platform something that it must refuse, for the right reason.

@@ -44,7 +44,7 @@ func (p probe) text() string {
 
 // probed is what check_probe.py prints.
 type probed struct {
-	Python                                             string
+	Python                                            string
 	Telemetry, Files, Basilisk, Status, Network, Root probe
 }
 
@@ -128,7 +128,7 @@ func runToEnd(ctx context.Context, exec executor.Executor, spec executor.Spec) (
 func readProbe(spec executor.Spec, exit executor.Exit) (*probed, error) {
 	python := spec.Argv[0]
 	if exit.ExecError != "" {
-		return nil, fmt.Errorf("%s can't be executed: %s; python_executable must be the path of a Python 3 in the image", python, sentence(exit.ExecError))
+		return nil, fmt.Errorf("%s can't be executed: %s; python_executable must be the path of a Python 3 in the image", python, strings.TrimSuffix(exit.ExecError, "."))
 	}
 	stdout, err := os.ReadFile(filepath.Join(spec.LogDir, "stdout.log"))
 	if err != nil {
