@@ -23,6 +23,9 @@ const (
 	ContainerRuntime = "/lynx/run"
 	// ContainerHome is HOME, a tmpfs.
 	ContainerHome = "/lynx/home"
+	// HostTmp stands for TMPDIR in the process executor, which makes one for each
+	// job; in a container that is a tmpfs, /tmp.
+	HostTmp = "/lynx/tmp"
 	// ContainerShim is the shim, the container's entrypoint.
 	ContainerShim = "/lynx/shim"
 	// TelemetrySocket is the name, in the runtime directory, of the unix socket

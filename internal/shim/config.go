@@ -16,12 +16,15 @@ import (
 // and environment together than 6 MiB.
 const maxConfig = 8 << 20
 
-// loadConfig reads the configuration. With an error it returns as much as could be
-// read, for the control socket in it.
+// loadConfig reads the configuration, from standard input where path is "-". With
+// an error it returns as much as could be read, for the control socket in it.
 func loadConfig(path string) (Config, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return Config{}, fmt.Errorf("configuration: %w", err)
+	f := os.Stdin
+	if path != "-" {
+		var err error
+		if f, err = os.Open(path); err != nil {
+			return Config{}, fmt.Errorf("configuration: %w", err)
+		}
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
@@ -56,6 +59,8 @@ func (c Config) check() error {
 		return fmt.Errorf("log_head, log_tail: %d and %d must not be negative", c.LogHead, c.LogTail)
 	case c.KillAfterMillis < 0:
 		return fmt.Errorf("kill_after_millis: %d must not be negative", c.KillAfterMillis)
+	case c.ReportFD < 0 || c.ReportFD > 0 && c.ReportFD < 3:
+		return fmt.Errorf("report_fd: %d must be 0 or above 2", c.ReportFD)
 	}
 	for _, kv := range c.Env {
 		if strings.IndexByte(kv, '=') < 1 {

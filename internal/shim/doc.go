@@ -31,6 +31,8 @@
 //
 // One thing a file: main.go is the order above; control connection: message.go
 // and line.go (both ends), link.go (the shim's); the runner's end is the package
-// control below this one. FinishLog, in finish.go, is for the runner too: it puts
-// a log together where the shim was killed before it could.
+// control below this one. What only a shim outside of a container needs, because
+// it shares the host's network and gets no limits from an engine: peer.go and
+// outside.go. FinishLog, in finish.go, and KillBelow, in kill.go, are for the
+// runner too, where the shim was killed or is about to be.
 package shim

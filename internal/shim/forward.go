@@ -34,6 +34,8 @@ type forwarder struct {
 	listener *net.TCPListener
 	socket   string
 	spare    *reserve
+	// checkPeers says that only processes of the shim's own user are let in.
+	checkPeers bool
 	// slots holds the buffers of the connections that are free.
 	slots chan *slot
 	// upstream counts the directions from the job to the runner.
@@ -89,6 +91,11 @@ func (f *forwarder) accept() error {
 		return err
 	}); err != nil {
 		return err
+	}
+	if f.checkPeers && !f.ownPeer(conn) {
+		_ = conn.Close()
+		f.spare.refill()
+		return nil
 	}
 	select {
 	case s := <-f.slots:

@@ -35,13 +35,23 @@ func (k killer) all() {
 		return
 	}
 	_ = unix.Kill(-k.group, unix.SIGKILL)
-	parents := k.processes()
-	ours := descendants(parents, os.Getpid())
+	k.below(os.Getpid())
+}
+
+// KillBelow sends SIGKILL to every descendant of a process that is the reaper of
+// their orphans, and returns how many there were. One that forks at the same
+// moment is left for the next call.
+func KillBelow(root int) int { return killer{spare: new(reserve)}.below(root) }
+
+func (k killer) below(root int) (found int) {
+	ours := descendants(k.processes(), root)
 	for pid := range ours {
-		if pid != os.Getpid() {
+		if pid != root {
+			found++
 			k.one(pid, ours)
 		}
 	}
+	return found
 }
 
 // sweep kills what the main process has left, until none is left.

@@ -42,6 +42,7 @@ func Main(configPath string) (exitCode int) {
 		report = s.supervise(score)
 	}
 	report.ExecError, report.SetupError = bounded(report.ExecError), bounded(report.SetupError)
+	config.keep(report)
 	link.exit(report, ackLimit)
 	return report.Code
 }
@@ -75,6 +76,9 @@ type supervisor struct {
 // supervise prepares, starts and watches the job, and returns how it ended.
 func (s *supervisor) supervise(score oomScore) ExitReport {
 	null, err := s.prepare()
+	if err == nil {
+		err = s.config.limit()
+	}
 	if err != nil {
 		return setupFailed(err)
 	}
@@ -118,6 +122,7 @@ func (s *supervisor) prepare() (null *os.File, err error) {
 		if s.telemetry, err = listen(c.TelemetryListen, c.TelemetrySocket, s.spare); err != nil {
 			return nil, err
 		}
+		s.telemetry.checkPeers = c.CheckPeers
 		go s.telemetry.run()
 	}
 	if null, err = os.Open(os.DevNull); err != nil {

@@ -16,6 +16,9 @@ type Config struct {
 	TelemetrySocket string `json:"telemetry_socket,omitempty"`
 	// TelemetryListen is a loopback address, "127.0.0.1:50051"; port 0 picks one.
 	TelemetryListen string `json:"telemetry_listen,omitempty"`
+	// CheckPeers is for a loopback that is shared with others: only connections
+	// of processes of the shim's own user are taken.
+	CheckPeers bool `json:"check_peers,omitempty"`
 
 	Stdout  string `json:"stdout"`
 	Stderr  string `json:"stderr"`
@@ -25,6 +28,21 @@ type Config struct {
 	// KillAfterMillis is the time after the job's start at which the shim kills
 	// it by itself: timeout plus grace. 0 means never.
 	KillAfterMillis int64 `json:"kill_after_millis,omitempty"`
+
+	// Rlimits are set on the shim, and so on the job, where nobody else has: no
+	// higher than what the shim was started with.
+	Rlimits []Rlimit `json:"rlimits,omitempty"`
+	// ReportFD is an open descriptor of a file for the exit report, for a runner
+	// that is away when the job ends; 0 is none. A descriptor, because the file
+	// can so be one that the job's user can neither open nor find.
+	ReportFD int `json:"report_fd,omitempty"`
+}
+
+// Rlimit is one resource limit, by its number (getrlimit(2)).
+type Rlimit struct {
+	Resource int    `json:"resource"`
+	Soft     uint64 `json:"soft"`
+	Hard     uint64 `json:"hard"`
 }
 
 // The kinds of messages, one JSON object a line.

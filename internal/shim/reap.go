@@ -26,6 +26,10 @@ func reap(main int) *reaper {
 			case errors.Is(err, unix.EINTR):
 			case err != nil:
 				return // ECHILD
+			case status.Stopped():
+				// It asked to be traced by its parent (PTRACE_TRACEME), which does
+				// not: it would wait for ever.
+				_ = unix.Kill(pid, unix.SIGKILL)
 			case pid == main:
 				r.main <- status
 			}

@@ -60,16 +60,22 @@ type Facts struct {
 	Limits map[string]uint64
 }
 
-// Gather finds the facts out. It takes some seconds at most.
-func Gather() Facts {
+// Own finds out what concerns the job alone. It touches nothing of its
+// surroundings, so it can be run outside of a container.
+func Own() Facts {
 	groups, _ := os.Getgroups()
 	dir, _ := os.Getwd()
-	f := Facts{
+	return Facts{
 		UID: os.Getuid(), GID: os.Getgid(), Groups: groups,
-		Status: status(), Env: os.Environ(), Dir: dir,
-		Interfaces: interfaces(), Dials: dials(),
-		Processes: processes(), Calls: calls(), Init: reachInit(), Limits: limits(),
+		Status: status(), Env: os.Environ(), Dir: dir, Limits: limits(),
 	}
+}
+
+// Gather finds all the facts out. It takes some seconds at most.
+func Gather() Facts {
+	f := Own()
+	f.Interfaces, f.Dials = interfaces(), dials()
+	f.Processes, f.Calls, f.Init = processes(), calls(), reachInit()
 	f.walk()
 	f.Executable = map[string]string{}
 	for _, dir := range []string{os.TempDir(), os.Getenv("TETRYX_OUTPUT_DIR")} {

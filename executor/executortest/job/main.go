@@ -273,7 +273,11 @@ func bigFile([]string) error {
 	}
 }
 
-func writeFacts([]string) error {
+// writeFacts writes all facts, or with an argument those of the job itself.
+func writeFacts(args []string) error {
+	if len(args) > 0 {
+		return facts.Own().Write(output("facts.json"))
+	}
 	return facts.Gather().Write(output("facts.json"))
 }
 
