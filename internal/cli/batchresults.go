@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -46,7 +47,7 @@ The formats:
   csv      every run, with the columns parameters.NAME and metrics.NAME. Text that
            a spreadsheet would take for a formula begins with an apostrophe.
   parquet  the same columns with their types; the parameters' units are in the
-           file's metadata, as lynx.units. Needs -o.
+           file's metadata, as lynx.units.
 A batch that is not over yet has rows without outcome.`,
 		Example: `  lynxctl results last
   lynxctl results last -o results.csv
@@ -58,6 +59,9 @@ A batch that is not over yet has rows without outcome.`,
 		RunE: c.run(func(ctx context.Context, s *session, args []string) error {
 			if err := o.check(); err != nil {
 				return exit(ExitUsage, err)
+			}
+			if o.format == "parquet" && o.output == "-" && s.Width > 0 {
+				return exit(ExitUsage, errors.New("parquet is not for terminals; write it to a file with -o FILE"))
 			}
 			id, err := s.batch(ctx, args[0])
 			if err != nil {

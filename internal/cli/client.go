@@ -145,7 +145,7 @@ func (s *session) explain(err error) error {
 		return err
 	case errors.Is(err, api.ErrUnreachable):
 		return exit(ExitUnreachable, fmt.Errorf("no platform answers at %s: %w\n"+
-			"Start one with `lynx-server`, or name another with --server or %s.", s.server, cause(err), serverVariable))
+			"start one with `lynx-server`, or name another with --server or %s", s.server, cause(err), serverVariable))
 	case errors.As(err, &problem) && problem.Status == http.StatusUnauthorized:
 		return exit(ExitUsage, s.tokenError())
 	default:
@@ -163,11 +163,11 @@ func cause(err error) error {
 
 // tokenError says why the platform did not accept the token, if there was one.
 func (s *session) tokenError() error {
-	where := fmt.Sprintf("Its owner finds it in the file `token` of the platform's data directory; "+
-		"give a copy that only you can read as --token-file FILE or %s.", tokenFileVariable)
+	where := fmt.Sprintf("its owner finds it in the file `token` of the platform's data directory; "+
+		"give a copy that only you can read as --token-file FILE or %s", tokenFileVariable)
 	switch {
 	case s.alien:
-		return fmt.Errorf("the platform at %s asks for an access token. The one found here is of a platform on this machine and goes nowhere else.\n%s", s.server, where)
+		return fmt.Errorf("the platform at %s asks for an access token; the one found here is of a platform on this machine and goes nowhere else.\n%s", s.server, where)
 	case !s.token:
 		return fmt.Errorf("the platform at %s asks for an access token, and none was found.\n%s", s.server, where)
 	case s.tokenFile == "":

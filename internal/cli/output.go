@@ -184,9 +184,9 @@ func exact(v float64) string {
 }
 
 // optional is what a pointer points to; nothing for nil.
-func optional[T any](value *T, print func(T) string) string {
+func optional[T any](value *T, text func(T) string) string {
 	if value == nil {
 		return ""
 	}
-	return print(*value)
+	return text(*value)
 }

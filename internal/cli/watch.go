@@ -59,11 +59,11 @@ func (s *session) watch(ctx context.Context, id string) (*api.BatchStatus, error
 	show.done()
 	switch {
 	case s.Interrupt.Err() != nil && err != nil:
-		return nil, exit(ExitInterrupted, fmt.Errorf("interrupted; the batch goes on.\n"+
-			"`lynxctl watch %s` follows it again, `lynxctl cancel %s` stops it.", id, id))
+		return nil, exit(ExitInterrupted, fmt.Errorf("interrupted; the batch goes on:\n"+
+			"`lynxctl watch %s` follows it again, `lynxctl cancel %s` stops it", id, id))
 	case away(err):
 		return nil, exit(ExitUnreachable, fmt.Errorf("the platform at %s is gone: %w\n"+
-			"Once it is back, the batch goes on; `lynxctl watch %s` follows it again.", s.server, cause(escaped(err)), id))
+			"once it is back, the batch goes on; `lynxctl watch %s` follows it again", s.server, cause(escaped(err)), id))
 	case err != nil:
 		return nil, err
 	}
