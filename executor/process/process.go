@@ -90,6 +90,8 @@ type Executor struct {
 	uid    int
 	groups *hierarchy // nil without cgroups
 
+	warnings []string
+
 	// live ends with Close, and with it every goroutine that follows a handle.
 	live   context.Context
 	cancel context.CancelFunc
@@ -129,21 +131,29 @@ func New(cfg Config) (*Executor, error) {
 	return e, nil
 }
 
+// findGroups looks for cgroups, and notes what can't be enforced without.
 func (e *Executor) findGroups() {
 	err := errors.New("switched off")
 	if !e.cfg.NoCgroups {
 		e.groups, err = findHierarchy("/proc/self")
 	}
 	if err != nil {
-		e.log.Warn("jobs run without cgroups: memory is limited for each process instead of the whole job, "+
-			"and a job that kills its shim can leave processes behind; run as root, or below a delegated cgroup (systemd: Delegate=yes)",
-			"reason", err)
+		e.warn("jobs run without cgroups (" + err.Error() + "): memory is limited for each process instead of the whole job, " +
+			"and a job that kills its shim can leave processes behind; run as root, or below a delegated cgroup (systemd: Delegate=yes)")
 		return
 	}
-	if missing := e.groups.missing(); len(missing) > 0 {
-		e.log.Warn("this host's cgroups lack controllers: what they would limit is not limited", "controllers", missing)
+	for _, controller := range e.groups.missing() {
+		e.warn("this host's cgroups have no controller " + controller + ", so that nothing limits it for the whole job")
 	}
 }
+
+func (e *Executor) warn(sentence string) {
+	e.warnings = append(e.warnings, sentence)
+	e.log.Warn(sentence)
+}
+
+// Warnings are sentences on what this host can't enforce.
+func (e *Executor) Warnings() []string { return e.warnings }
 
 // Name implements executor.Executor.
 func (e *Executor) Name() string { return "process" }

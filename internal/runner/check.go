@@ -108,7 +108,7 @@ func (c *checker) scenario() engine.Command {
 		c.add("scenario", LevelFailed, "%v", err)
 		return engine.Command{}
 	}
-	job := engine.Job{HostWork: c.cfg.WorkingDirectory, Work: executor.ContainerWork, Tmp: containerTmp}
+	job := engine.Job{HostWork: c.cfg.WorkingDirectory, Work: executor.ContainerWork, Tmp: jobTmp(c.cfg)}
 	command, err := engines[0].Command(job)
 	var wrong *engine.InvalidError
 	switch {

@@ -78,7 +78,7 @@ func (c *checker) runProbe(ctx context.Context, exec executor.Executor, image st
 	if scenario.Entrypoint != "" {
 		spec.Argv = append(spec.Argv, scenario.Entrypoint)
 	}
-	spec.Env = environment(spec.Sandbox, scenario.Env, c.cfg.Environment)
+	spec.Env = environment(spec.Sandbox, map[string]string{"TMPDIR": jobTmp(c.cfg)}, scenario.Env, c.cfg.Environment)
 	dir, err := os.MkdirTemp(c.cfg.OutputRoot, ".lynx-check-")
 	if err != nil {
 		return nil, fmt.Errorf("output_root: %w", err)

@@ -27,7 +27,7 @@ func (j *job) prepare(rec *record) error {
 	rec.engine = eng.Name()
 	command, err := eng.Command(engine.Job{
 		Entrypoint: j.a.GetSimulation().GetEntrypoint(), HostWork: j.r.cfg.WorkingDirectory,
-		Work: executor.ContainerWork, Tmp: containerTmp,
+		Work: executor.ContainerWork, Tmp: jobTmp(j.r.cfg),
 	})
 	if err != nil {
 		return err
@@ -110,10 +110,16 @@ func (j *job) complete(rec *record, command engine.Command) {
 	s.DataMounts = j.r.cfg.DataMounts
 	s.User = specs.User{UID: uint32(j.slot.uid), GID: uint32(j.slot.gid)}
 	s.Telemetry = true
-	s.Env = environment(s.Sandbox, command.Env, j.r.cfg.Environment)
+	s.Env = environment(s.Sandbox, map[string]string{"TMPDIR": jobTmp(j.r.cfg)}, command.Env, j.r.cfg.Environment)
 }
 
-const containerTmp = "/tmp"
+// jobTmp is TMPDIR as jobs of this runner see it.
+func jobTmp(cfg *config.Config) string {
+	if cfg.Executor == config.ExecutorProcess {
+		return executor.HostTmp
+	}
+	return "/tmp"
+}
 
 // environment builds a job's environment from nothing: the runner's, then the
 // engine's, then the configuration's, of which the last wins.
@@ -122,7 +128,6 @@ func environment(s executor.Sandbox, layers ...map[string]string) []string {
 	env := map[string]string{
 		"PATH":                 "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 		"HOME":                 executor.ContainerHome,
-		"TMPDIR":               containerTmp,
 		"LANG":                 "C.UTF-8",
 		"PYTHONHASHSEED":       "0",
 		"OMP_NUM_THREADS":      cpus,

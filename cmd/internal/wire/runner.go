@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"path/filepath"
 
 	"google.golang.org/grpc"
 
 	"github.com/tetryx/lynx-runner/executor"
 	"github.com/tetryx/lynx-runner/executor/docker"
+	"github.com/tetryx/lynx-runner/executor/process"
 	"github.com/tetryx/lynx-runner/internal/runner"
 	"github.com/tetryx/lynx-runner/internal/runner/config"
 	runnerv1 "github.com/tetryx/lynx-runner/proto/lynx/runner/v1"
@@ -55,9 +57,13 @@ func NewRunner(o RunnerOptions) (*Runner, error) {
 // Close releases what NewRunner made, after Run has returned.
 func (r *Runner) Close() error { return errors.Join(r.conn.Close(), r.executor.Close()) }
 
-// NewExecutor connects to the engine that the configuration names. An error that
-// wraps executor.ErrUnavailable means that none answers.
+// NewExecutor makes the executor that the configuration names; docker's connects
+// to the engine. An error that wraps executor.ErrUnavailable means that none
+// answers.
 func NewExecutor(ctx context.Context, cfg *config.Config, log *slog.Logger) (executor.Executor, error) {
+	if cfg.Executor == config.ExecutorProcess {
+		return newProcessExecutor(cfg, log)
+	}
 	exec, err := docker.New(ctx, docker.Config{
 		RunnerID:      cfg.RunnerID,
 		Shim:          cfg.Shim,
@@ -71,11 +77,26 @@ func NewExecutor(ctx context.Context, cfg *config.Config, log *slog.Logger) (exe
 	return exec, nil
 }
 
+func newProcessExecutor(cfg *config.Config, log *slog.Logger) (executor.Executor, error) {
+	exec, err := process.New(process.Config{
+		Shim: cfg.Shim,
+		Dir:  filepath.Join(cfg.StateDir, "process"),
+		Log:  log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return exec, nil
+}
+
 // EngineWarnings are sentences on limits that an executor's engine does not
 // enforce.
 func EngineWarnings(exec executor.Executor) []string {
-	if d, ok := exec.(*docker.Executor); ok {
-		return d.Engine().Warnings
+	switch e := exec.(type) {
+	case *docker.Executor:
+		return e.Engine().Warnings
+	case *process.Executor:
+		return e.Warnings()
 	}
 	return nil
 }

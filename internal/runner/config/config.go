@@ -28,13 +28,14 @@ type Config struct {
 	// TokenFile holds the platform's access token. Empty: none is sent, or the
 	// one that the platform on this host keeps for this user is looked for.
 	TokenFile string
-	// Executor is where jobs are launched: "docker".
+	// Executor is where jobs are launched: ExecutorDocker, ExecutorProcess.
 	Executor string
 	// Engines are the names of the engines that this runner offers: "basilisk".
 	Engines []string
 	// Capabilities is what the runner declares to the platform.
 	Capabilities Capabilities
-	// PythonExecutable is the interpreter of engine basilisk: a path in the image.
+	// PythonExecutable is the interpreter of engine basilisk: a path in the image,
+	// or, of executor process, on this host.
 	PythonExecutable string
 	// BasiliskEntrypoint is the scenario's file, relative to WorkingDirectory.
 	BasiliskEntrypoint string
@@ -71,6 +72,12 @@ type Config struct {
 	// origins has the origin of each path that is not at its default.
 	origins map[string]Origin
 }
+
+// The values of Config.Executor.
+const (
+	ExecutorDocker  = "docker"
+	ExecutorProcess = "process"
+)
 
 // The values of Config.PullPolicy.
 const (

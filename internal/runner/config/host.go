@@ -23,7 +23,11 @@ type host struct {
 	stateHome  string // XDG_STATE_HOME
 	runtimeDir string // XDG_RUNTIME_DIR
 	tmp        string
+	venv       string // the interpreter that `make venv` made; empty if there is none
 }
+
+// venvPython is where `make venv` puts an interpreter with Basilisk.
+const venvPython = ".cache/basilisk-venv/bin/python3"
 
 func thisHost(environ []string) (host, error) {
 	h := host{uid: os.Geteuid(), root: os.Geteuid() == 0, cpus: runtime.NumCPU(), tmp: "/tmp"}
@@ -34,6 +38,9 @@ func thisHost(environ []string) (host, error) {
 	h.name = name
 	if h.executable, err = os.Executable(); err != nil {
 		return host{}, fmt.Errorf("path of this program: %w", err)
+	}
+	if path, err := filepath.Abs(venvPython); err == nil && unix.Access(path, unix.X_OK) == nil {
+		h.venv = path
 	}
 	var info unix.Sysinfo_t
 	if err := unix.Sysinfo(&info); err != nil {

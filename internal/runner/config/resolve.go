@@ -24,7 +24,7 @@ func defaults(h host) *Config {
 	return &Config{
 		RunnerID:          h.runnerID(),
 		Server:            DefaultServer,
-		Executor:          "docker",
+		Executor:          ExecutorDocker,
 		Engines:           []string{"basilisk"},
 		Capabilities:      Capabilities{CPUCores: float64(h.cpus), MemoryGB: float64(h.memory>>20) / 1024},
 		PythonExecutable:  "/usr/bin/python3",
@@ -119,7 +119,6 @@ func (r *resolver) general() {
 	set(&c.RunnerID, d.RunnerID)
 	set(&c.Server, d.Server)
 	set(&c.Executor, d.Executor)
-	set(&c.PythonExecutable, d.PythonExecutable)
 	set(&c.BasiliskEntrypoint, d.BasiliskEntrypoint)
 	set(&c.OutputOwner, d.OutputOwner)
 	set(&c.UIDs, d.UIDRange)
@@ -129,9 +128,10 @@ func (r *resolver) general() {
 	if !validID.MatchString(c.RunnerID) {
 		r.errorf("runner_id", "%q is not an id: want 1 to 63 letters, digits, dots, dashes and underscores, a letter or digit first", c.RunnerID)
 	}
-	if c.Executor != "docker" {
-		r.errorf("executor", "%q is not an executor; want docker", c.Executor)
+	if c.Executor != ExecutorDocker && c.Executor != ExecutorProcess {
+		r.errorf("executor", "%q is not an executor; want docker or process", c.Executor)
 	}
+	r.python()
 	if len(c.Engines) == 0 {
 		r.errorf("engines", "is empty; a runner needs an engine, such as basilisk")
 	}
@@ -140,11 +140,30 @@ func (r *resolver) general() {
 			r.errorf("engines", "%q is not an engine; want basilisk", name)
 		}
 	}
-	if c.PythonExecutable == "" {
-		r.errorf("python_executable", "is empty; want the interpreter's path in the image, such as /usr/bin/python3")
-	}
 	if e := c.BasiliskEntrypoint; e != "" && !filepath.IsLocal(e) {
 		r.errorf("basilisk_entrypoint", "%q does not lie below working_directory; want a relative path without \"..\"", e)
+	}
+}
+
+// python settles the interpreter. For processes it is one of this host: by
+// default the environment that `make venv` makes below the current directory.
+func (r *resolver) python() {
+	c := r.cfg
+	if c.Executor == ExecutorProcess && r.host.venv != "" {
+		c.PythonExecutable = r.host.venv
+	}
+	set(&c.PythonExecutable, r.doc.PythonExecutable)
+	switch p := c.PythonExecutable; {
+	case p == "" && c.Executor == ExecutorProcess:
+		r.errorf("python_executable", "is empty; want the interpreter's path on this host, such as /usr/bin/python3")
+	case p == "":
+		r.errorf("python_executable", "is empty; want the interpreter's path in the image, such as /usr/bin/python3")
+	case c.Executor == ExecutorProcess && strings.Contains(p, "/"):
+		abs, err := filepath.Abs(p) // the job has another current directory
+		if err != nil {
+			r.errorf("python_executable", "%q cannot be made absolute: %v", p, err)
+		}
+		c.PythonExecutable = abs
 	}
 }
 
