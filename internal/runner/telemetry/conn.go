@@ -149,6 +149,7 @@ func (c *conn) observe(kind byte, last bool, stream uint32) error {
 		}
 	case frameData:
 	case frameRSTStream:
+		c.registry.slow(&c.registry.resets)
 		c.out = nil
 		if last = open; open {
 			c.out = appendEndOfStream(c.buf[:0], stream)

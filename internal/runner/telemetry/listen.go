@@ -11,6 +11,8 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // maxSocketPath is what Linux can bind, less the terminating zero.
@@ -53,7 +55,7 @@ func listen(path string, log *slog.Logger) (*listener, error) {
 		return nil, fmt.Errorf("telemetry socket: %w", err)
 	}
 	return &listener{
-		UnixListener: l, connections: &connections{all: make(map[*conn]struct{})}, log: log,
+		UnixListener: l, connections: newConnections(log), log: log,
 		marker: "@lynx-telemetry-" + rand.Text(), marked: make(chan struct{}),
 	}, nil
 }
@@ -70,6 +72,7 @@ func (l *listener) Accept() (net.Conn, error) {
 			l.once.Do(func() { close(l.marked) })
 			continue
 		}
+		l.connections.slow(&l.connections.accepted)
 		c := newConn(raw, l.connections)
 		if l.connections.add(c) {
 			return c, nil
@@ -87,6 +90,7 @@ func (l *listener) Accept() (net.Conn, error) {
 // Connections are accepted in the order in which they were made, so one of our
 // own marks the end.
 func (l *listener) drain(ctx context.Context) error {
+	l.connections.hurry()
 	local := &net.UnixAddr{Name: l.marker, Net: "unix"}
 	dialer := net.Dialer{LocalAddr: local}
 	c, err := dialer.DialContext(ctx, "unix", l.Addr().String())
@@ -104,10 +108,48 @@ func (l *listener) drain(ctx context.Context) error {
 
 // connections are those that are open.
 type connections struct {
+	log *slog.Logger
+	// accepted and resets are the paces of all of them together; slowed counts how
+	// often one had to wait.
+	accepted, resets pace
+	slowed           atomic.Int64
+	// hurried is closed when the job has ended and nobody is slowed any more.
+	hurried   chan struct{}
+	hurryOnce sync.Once
+
 	mu      sync.Mutex
 	all     map[*conn]struct{}
 	closing bool
 }
+
+func newConnections(log *slog.Logger) *connections {
+	return &connections{
+		log:      log,
+		accepted: pace{burst: connectionBurst, interval: connectionInterval},
+		resets:   pace{burst: resetBurst, interval: resetInterval},
+		hurried:  make(chan struct{}), all: make(map[*conn]struct{}),
+	}
+}
+
+// slow waits as long as a pace asks for.
+func (cs *connections) slow(p *pace) {
+	d := p.delay(time.Now())
+	if d == 0 {
+		return
+	}
+	if cs.slowed.Add(1) == 1 {
+		cs.log.Warn("telemetry: the job connects or cancels calls again and again, and is slowed down")
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-cs.hurried:
+	}
+}
+
+// hurry ends every delay, for good.
+func (cs *connections) hurry() { cs.hurryOnce.Do(func() { close(cs.hurried) }) }
 
 func (cs *connections) add(c *conn) bool {
 	cs.mu.Lock()
@@ -146,6 +188,7 @@ func (cs *connections) list() []*conn {
 
 // closeAll closes what is left, and lets nothing in any more.
 func (cs *connections) closeAll() {
+	cs.hurry()
 	cs.mu.Lock()
 	cs.closing = true
 	cs.mu.Unlock()
