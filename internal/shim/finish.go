@@ -109,7 +109,7 @@ func readSegment(root *os.Root, name string, tail int64) segment {
 		_, _ = fmt.Sscanf(string(header), segmentHeader, &number)
 	}
 	info, err := f.Stat()
-	const most = 1 << 40 // of segments, far beyond any real job
+	most := math.MaxInt64 / 4 / max(tail, 1) // beyond, their bytes can't be counted
 	if err != nil || number < 1 || number > most || string(header) != fmt.Sprintf(segmentHeader, number) {
 		return segment{file: f}
 	}

@@ -164,6 +164,28 @@ func TestFinishLogWithoutALog(t *testing.T) {
 
 // Whatever the job left in place of its segments, the log keeps its head and
 // stays within its bounds.
+// A job that writes a segment's header itself gets no count out of it that isn't
+// one.
+func TestFinishLogOfForgedSegments(t *testing.T) {
+	for _, tail := range []int64{1, 100, 8 << 20, 1 << 40} {
+		for _, number := range []int64{2, 1 << 22, 1 << 30, 1 << 40, 99999999999999999} {
+			path := filepath.Join(t.TempDir(), "stdout.log")
+			for name, content := range map[string]string{
+				path:                  strings.Repeat("x", 50),
+				path + segmentSuffixA: fmt.Sprintf(segmentHeader, number) + strings.Repeat("a", 100),
+				path + segmentSuffixB: fmt.Sprintf(segmentHeader, number-1) + strings.Repeat("b", 100),
+			} {
+				if err := os.WriteFile(name, []byte(content), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if r, err := FinishLog(path, 50, tail); err != nil || !r.valid() {
+				t.Errorf("tail %d, segment %d: %+v, %v", tail, number, r, err)
+			}
+		}
+	}
+}
+
 func FuzzFinishLog(f *testing.F) {
 	f.Add([]byte("head"), []byte(fmt.Sprintf(segmentHeader, 1)+"tail"), []byte(fmt.Sprintf(segmentHeader, 2)+"more"))
 	f.Add([]byte("headand"), []byte(""), []byte("lynx log tail 00000000000000001 "))
