@@ -109,7 +109,8 @@ func readSegment(root *os.Root, name string, tail int64) segment {
 		_, _ = fmt.Sscanf(string(header), segmentHeader, &number)
 	}
 	info, err := f.Stat()
-	most := math.MaxInt64 / 4 / max(tail, 1) // beyond, their bytes can't be counted
+	// Far beyond any real job, and no more than can be counted in bytes.
+	most := min(1<<40, math.MaxInt64/4/max(tail, 1))
 	if err != nil || number < 1 || number > most || string(header) != fmt.Sprintf(segmentHeader, number) {
 		return segment{file: f}
 	}
