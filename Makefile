@@ -38,6 +38,10 @@ engine: ## Make sure that a Docker engine answers (installs and starts one on De
 image: engine ## Build the image lynx-basilisk, unless it is up to date
 	@images/basilisk/build.sh
 
+.PHONY: venv
+venv: ## Prepare the Python with Basilisk that the process executor uses
+	@scripts/basilisk-venv.sh
+
 .PHONY: demo
 demo: build image ## Run the tutorial: ten Basilisk runs in Docker, then one picture of all orbits
 	@scripts/demo.sh $(TUTORIAL) $(RUNS) $(OUTPUT)
@@ -45,7 +49,7 @@ demo: build image ## Run the tutorial: ten Basilisk runs in Docker, then one pic
 ## --- checking -------------------------------------------------------------
 
 .PHONY: test
-test: build image lint ## Everything: linters, unit tests, real engine, real Basilisk, Python
+test: build image venv lint ## Everything: linters, unit tests, real engine, real Basilisk, Python
 	@scripts/test.sh
 
 .PHONY: test-unit

@@ -15,6 +15,7 @@ leftovers() {
 	docker network ls --format 'network {{.Name}}'
 	find "${TMPDIR:-/tmp}" -maxdepth 1 \( -name 'lynx*' -o -name 'lx*' \) -printf 'directory %p\n'
 	find /run/lynx-runner /run/lock/lynx-runner -mindepth 1 ! -name '*.lock' ! -name 'uid-*' -printf 'file %p\n' 2>/dev/null || true
+	find /sys/fs/cgroup -maxdepth 6 -type d -path '*/lynx-runner*' -printf 'cgroup %p\n' 2>/dev/null || true
 	ps -eo pid=,comm= | awk '$2 ~ /^lynx/ {print "process " $1 " " $2}'
 }
 

@@ -7,7 +7,8 @@
 // # Reading order
 //
 //   - process.go: configuration
-//   - validate.go, command.go: from an executor.Spec to what the shim is told
+//   - validate.go, reach.go, command.go: from an executor.Spec to what the shim is
+//     told
 //   - start.go, recover.go: the two ways to a handle
 //   - state.go: what a restarted runner needs to know, on disk
 //   - handle.go: what goes on while a job runs and when it ends

@@ -153,6 +153,9 @@ func (e *Executor) run(ctx context.Context, spec executor.Spec) (_ *handle, err 
 
 // prepare makes what the shim needs, and before that writes down what is made.
 func (e *Executor) prepare(h *handle, spec executor.Spec) (err error) {
+	if err := reachable(spec); err != nil {
+		return err
+	}
 	if err := e.save(h.state); err != nil {
 		return err
 	}
