@@ -297,3 +297,124 @@ func TestRunUsageErrors(t *testing.T) {
 		})
 	}
 }
+
+// runProgram is lynxctl with a Program of the test's.
+func runProgram(t *testing.T, p *Program, args ...string) (stderr string, status int) {
+	t.Helper()
+	var errs bytes.Buffer
+	p.Stderr = &errs
+	if p.Stdout == nil {
+		p.Stdout = &bytes.Buffer{}
+	}
+	if p.Interrupt == nil {
+		p.Interrupt = t.Context()
+	}
+	p.Now, p.Getenv = time.Now, func(string) string { return "" }
+	root := Root(p)
+	root.SetArgs(args)
+	err := root.ExecuteContext(t.Context())
+	return errs.String() + Message(err), ExitStatus(err)
+}
+
+// TestInterruptedStart: Ctrl-C reaches a start that waits for its engine.
+func TestInterruptedStart(t *testing.T) {
+	interrupt, press := context.WithCancel(t.Context())
+	study, output := writeStudy(t, tutorial)
+	p := &Program{Interrupt: interrupt, Start: func(ctx context.Context, _ LocalOptions) (Local, error) {
+		press()
+		<-ctx.Done()
+		return nil, fmt.Errorf("no engine: %w", ctx.Err())
+	}}
+	stderr, status := runProgram(t, p, "run", study, "--output", output)
+	if status != ExitInterrupted || !strings.Contains(stderr, "interrupted before the study began") {
+		t.Errorf("status %d: %s", status, stderr)
+	}
+}
+
+// failingStop is a platform whose Stop fails.
+type failingStop struct{ *fakePlatform }
+
+func (f failingStop) Stop() error { return errors.New("the disk is full") }
+
+// TestStopThatFails: whatever the study did, the status is no success, and what
+// was wrong first stays told.
+func TestStopThatFails(t *testing.T) {
+	for name, tc := range map[string]struct {
+		script api.BatchStatus
+		die    bool
+		status int
+		says   []string
+	}{
+		"after success":       {statusOf(api.BatchCompleted, 2, 0, 0), false, ExitFailed, []string{"stopping: the disk is full"}},
+		"after a failure":     {statusOf(api.BatchFailed, 1, 1, 0), false, ExitFailed, []string{"1 of 2 runs failed", "stopping: the disk is full"}},
+		"the platform's fate": {statusOf(api.BatchRunning, 0, 0, 0), true, ExitUnreachable, []string{"ended before the study did: the disk is full"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFakePlatform(t, tc.script)
+			if tc.die {
+				f.onAsk = func(n int) {
+					if n == 0 {
+						close(f.failed)
+					}
+				}
+			}
+			study, output := writeStudy(t, tutorial)
+			p := &Program{Start: func(context.Context, LocalOptions) (Local, error) { return failingStop{f}, nil }}
+			stderr, status := runProgram(t, p, "run", study, "--output", output)
+			if status != tc.status {
+				t.Errorf("status %d, want %d", status, tc.status)
+			}
+			for _, want := range tc.says {
+				if !strings.Contains(stderr, want) {
+					t.Errorf("no %q in:\n%s", want, stderr)
+				}
+			}
+			if strings.Contains(stderr, "exit status") {
+				t.Errorf("a status is told as a message:\n%s", stderr)
+			}
+		})
+	}
+}
+
+// TestWhatIsStarted: the flags and the study's file reach the start.
+func TestWhatIsStarted(t *testing.T) {
+	study, output := writeStudy(t, strings.Replace(tutorial, "version: 1.0.0", "version: 1.0.0, entrypoint: sims/a.py", 1))
+	var got LocalOptions
+	p := &Program{Start: func(_ context.Context, o LocalOptions) (Local, error) { got = o; return nil, errors.New("enough") }}
+	_, status := runProgram(t, p, "run", study, "--output", output, "--executor", "docker", "--config", "c.yaml", "--working-directory", "w", "--verbose")
+	want := LocalOptions{
+		Config: "c.yaml", Executor: "docker", Study: study, Entrypoint: "sims/a.py", WorkingDirectory: "w", Output: output, Verbose: true,
+	}
+	if got != want || status != ExitUnreachable {
+		t.Errorf("status %d, %+v, want %+v", status, got, want)
+	}
+}
+
+// TestAPipeThatIsClosed: results that nobody reads are a failure, not a success.
+func TestAPipeThatIsClosed(t *testing.T) {
+	f := newFakePlatform(t, statusOf(api.BatchCompleted, 2, 0, 0))
+	f.rows = []api.RunRow{row(0, api.JobCompleted, api.OutcomeCompleted, "")}
+	study, output := writeStudy(t, tutorial)
+	p := &Program{Stdout: fullDisk{}, Start: func(context.Context, LocalOptions) (Local, error) { return f, nil }}
+	stderr, status := runProgram(t, p, "run", study, "--output", output)
+	if status != ExitFailed || !strings.Contains(stderr, "no space left") || f.stops != 1 {
+		t.Errorf("status %d, stopped %d times: %s", status, f.stops, stderr)
+	}
+}
+
+// TestParametersKeepTheOrderOfTheStudy in the tables of design and results.
+func TestParametersKeepTheOrderOfTheStudy(t *testing.T) {
+	text := strings.Replace(tutorial, "  eccentricity:", "  zeta: &z {distribution: {type: uniform, min: 1, max: 2}, units: none}\n  alpha: *z\n  eccentricity:", 1)
+	study, output := writeStudy(t, text)
+	f := newFakePlatform(t, statusOf(api.BatchCompleted, 2, 0, 0))
+	r := row(0, api.JobCompleted, api.OutcomeCompleted, "")
+	r.Parameters = map[string]float64{"eccentricity": 0.5, "zeta": 1.5, "alpha": 2.5}
+	f.rows = []api.RunRow{r}
+	for _, args := range [][]string{{"run", study, "--output", output}, {"sample", study}} {
+		stdout, _, _ := lynxctl(t.Context(), t, f, args...)
+		fields := strings.Join(strings.Fields(stdout), " ")
+		if !strings.Contains(fields, "run zeta alpha eccentricity") {
+			t.Errorf("%s:\n%s", args[0], stdout)
+		}
+	}
+}
