@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"errors"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -218,6 +219,40 @@ func TestLeftoversAreRemoved(t *testing.T) {
 		if len(h.GetHeld()) > 0 {
 			t.Errorf("held %v", h.GetHeld())
 		}
+	}
+}
+
+// A kill that fails at the start is tried again, and a runner whose engine does
+// not do it says which attempt it is.
+func TestLeftoversThatResist(t *testing.T) {
+	left := func(b *bench, failures int) {
+		h := newHandle("old-1", nil)
+		h.killErr = func(context.Context) error {
+			if failures--; failures >= 0 {
+				return errors.New("the engine does not answer")
+			}
+			return nil
+		}
+		h.run(func(ctx context.Context) executor.Exit { return untilKilled(ctx, nil) })
+		b.executor.left = []executor.Handle{h}
+		b.t.Cleanup(func() { h.die(); <-h.done })
+	}
+	b := newBench(t)
+	b.pace.engine = patience
+	left(b, 3)
+	b.start()
+	b.platform.await("a heartbeat", func() bool { return len(b.platform.heartbeats) > 0 })
+	b.drain()
+
+	b = newBench(t)
+	b.pace.engine = 5 * time.Millisecond
+	left(b, math.MaxInt)
+	b.start()
+	if err := b.wait(); err == nil || !strings.Contains(err.Error(), "attempt old-1: the engine does not answer") {
+		t.Errorf("error %v", err)
+	}
+	if len(b.platform.registers) > 0 {
+		t.Error("registered in spite of a job that may still run")
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -92,7 +93,18 @@ func (e *scriptedExecutor) Resolve(ctx context.Context, image string) (string, e
 	return "sha256:" + image, nil
 }
 
-func (e *scriptedExecutor) Recover(context.Context) ([]executor.Handle, error) { return e.left, nil }
+// Recover finds what the test says is left, and what was not removed.
+func (e *scriptedExecutor) Recover(context.Context) ([]executor.Handle, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	left := slices.Clone(e.left)
+	for _, h := range e.handles {
+		if _, removed := h.state(); !removed {
+			left = append(left, h)
+		}
+	}
+	return left, nil
+}
 
 func (e *scriptedExecutor) Start(ctx context.Context, spec executor.Spec) (executor.Handle, error) {
 	if e.start != nil {

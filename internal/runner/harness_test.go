@@ -102,6 +102,7 @@ func (b *bench) start() *bench {
 		cancel()
 		if b.ended != nil {
 			<-b.ended
+			b.ended = nil
 		}
 	})
 	return b

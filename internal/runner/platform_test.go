@@ -1,11 +1,13 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"net"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -37,6 +39,8 @@ type scriptedPlatform struct {
 	heartbeats []*runnerv1.HeartbeatRequest
 	started    []string
 	results    map[string]*runnerv1.Result
+	given      []string       // attempts, in the order of the claims
+	accepted   map[string]int // results that were taken, by attempt
 	claimed    int // claims that were answered with jobs
 	asked      int // claims that arrived
 	cancel     map[string]bool
@@ -59,7 +63,7 @@ type scriptedPlatform struct {
 func newPlatform(t *testing.T) *scriptedPlatform {
 	p := &scriptedPlatform{
 		t: t, socket: filepath.Join(t.TempDir(), "p.sock"), changed: make(chan struct{}),
-		results: map[string]*runnerv1.Result{}, cancel: map[string]bool{}, lost: map[string]bool{},
+		results: map[string]*runnerv1.Result{}, accepted: map[string]int{}, cancel: map[string]bool{}, lost: map[string]bool{},
 	}
 	p.up()
 	t.Cleanup(func() { p.server.Stop() })
@@ -134,6 +138,14 @@ func (p *scriptedPlatform) result(id string) *runnerv1.Result {
 	return p.results[id]
 }
 
+// stale is the answer to a report on an attempt that is no longer the runner's.
+func (p *scriptedPlatform) stale(ref *runnerv1.AttemptRef) error {
+	if p.lost[ref.GetAttemptId()] {
+		return runnerv1.NewError(codes.FailedPrecondition, runnerv1.ReasonStaleToken, "stale")
+	}
+	return nil
+}
+
 // refuse is the answer to a call: the script's, or that the session is unknown.
 func (p *scriptedPlatform) refuse(method, session string) error {
 	if p.fail != nil {
@@ -154,7 +166,7 @@ func (p *scriptedPlatform) Register(_ context.Context, in *runnerv1.RegisterRequ
 		}
 		p.registers = append(p.registers, in)
 		p.draining = false
-		p.sessions = append(p.sessions, "session-"+string(rune('a'+len(p.sessions))))
+		p.sessions = append(p.sessions, "session-"+strconv.Itoa(len(p.registers)))
 		out = &runnerv1.RegisterResponse{SessionId: p.sessions[len(p.sessions)-1], HeartbeatInterval: durationpb.New(20 * time.Millisecond)}
 	})
 	return out, err
@@ -180,6 +192,9 @@ func (p *scriptedPlatform) ClaimJobs(ctx context.Context, in *runnerv1.ClaimJobs
 		if n > 0 {
 			p.claimed++
 		}
+		for _, a := range got {
+			p.given = append(p.given, a.GetAttemptId())
+		}
 		p.mu.Unlock()
 		if n > 0 || over {
 			return &runnerv1.ClaimJobsResponse{Assignments: got}, nil
@@ -202,16 +217,24 @@ func (p *scriptedPlatform) Heartbeat(_ context.Context, in *runnerv1.HeartbeatRe
 		p.heartbeats = append(p.heartbeats, in)
 		p.draining = in.GetDraining()
 		out = &runnerv1.HeartbeatResponse{
-			Drain: p.drained, Cancel: slices.Collect(maps.Keys(p.cancel)), Lost: slices.Collect(maps.Keys(p.lost)),
+			Drain: p.drained, Cancel: listed(p.cancel), Lost: listed(p.lost),
 		}
 	})
 	return out, err
 }
 
+// listed is what is true in a set.
+func listed(set map[string]bool) []string {
+	set = maps.Clone(set)
+	maps.DeleteFunc(set, func(_ string, in bool) bool { return !in })
+	return slices.Sorted(maps.Keys(set))
+}
+
 func (p *scriptedPlatform) ReportStarted(_ context.Context, in *runnerv1.ReportStartedRequest) (*runnerv1.ReportStartedResponse, error) {
 	var err error
 	p.change(func() {
-		if err = p.refuse("ReportStarted", in.GetSessionId()); err == nil {
+		err = cmp.Or(p.refuse("ReportStarted", in.GetSessionId()), p.stale(in.GetAttempt()))
+		if err == nil {
 			p.started = append(p.started, in.GetAttempt().GetAttemptId())
 		}
 	})
@@ -221,13 +244,14 @@ func (p *scriptedPlatform) ReportStarted(_ context.Context, in *runnerv1.ReportS
 func (p *scriptedPlatform) ReportResult(_ context.Context, in *runnerv1.ReportResultRequest) (*runnerv1.ReportResultResponse, error) {
 	var err error
 	p.change(func() {
-		if err = p.refuse("ReportResult", in.GetSessionId()); err != nil {
+		if err = cmp.Or(p.refuse("ReportResult", in.GetSessionId()), p.stale(in.GetAttempt())); err != nil {
 			return
 		}
 		if err = p.failFor[in.GetAttempt().GetAttemptId()]; err != nil {
 			p.refusals++
 		} else {
 			p.results[in.GetAttempt().GetAttemptId()] = in.GetResult()
+			p.accepted[in.GetAttempt().GetAttemptId()]++
 		}
 	})
 	return &runnerv1.ReportResultResponse{}, err

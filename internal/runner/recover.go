@@ -43,8 +43,25 @@ func (r *Runner) recover(ctx context.Context) error {
 	return nil
 }
 
-// discard ends an attempt and removes it.
+// discard ends an attempt and removes it. It tries for as long as an engine may
+// be away: a job that may still run is no state to begin in.
 func (r *Runner) discard(ctx context.Context, h executor.Handle) error {
+	ctx, cancel := context.WithTimeout(ctx, r.pace.engine)
+	defer cancel()
+	wait := r.pace.backoff()
+	for {
+		err := r.tryDiscard(ctx, h)
+		if err == nil {
+			return nil
+		}
+		r.log.Warn("cannot remove what an earlier run left; trying again", "attempt", h.AttemptID(), "error", err)
+		if !wait.wait(ctx) {
+			return err
+		}
+	}
+}
+
+func (r *Runner) tryDiscard(ctx context.Context, h executor.Handle) error {
 	bounded, cancel := context.WithTimeout(ctx, r.pace.kill)
 	defer cancel()
 	if _, err := h.Kill(bounded); err != nil {
