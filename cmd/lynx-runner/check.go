@@ -59,7 +59,7 @@ func check(ctx context.Context, cfg *config.Config) (*runner.Checked, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	found := runner.Check(ctx, cfg, runner.CheckDeps{
 		Platform: runnerv1.NewRunnerServiceClient(conn),
 		Connect: func(ctx context.Context) (executor.Executor, []string, error) {

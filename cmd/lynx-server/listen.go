@@ -42,7 +42,7 @@ func abandoned(path string) bool {
 	}
 	conn, err := net.Dial("unix", path)
 	if err == nil {
-		conn.Close()
+		_ = conn.Close()
 	}
 	return errors.Is(err, syscall.ECONNREFUSED)
 }

@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"math"
-	"time"
 )
 
 // Value returns the effective value at a dotted path of Paths, as it could stand
@@ -43,7 +42,7 @@ func (l Limits) values(v map[string]any) {
 	for path, value := range map[string]any{
 		"cpu": float64(l.CPUMillis) / 1000, "max_cpu": float64(l.MaxCPUMillis) / 1000,
 		"memory": show(size(l.MemoryBytes)), "max_memory": show(size(l.MaxMemoryBytes)),
-		"timeout": time.Duration(l.Timeout).String(), "max_timeout": l.MaxTimeout.String(), "grace": l.Grace.String(),
+		"timeout": l.Timeout.String(), "max_timeout": l.MaxTimeout.String(), "grace": l.Grace.String(),
 		"pids": l.Pids, "open_files": l.OpenFiles,
 		"tmp": show(size(l.TmpBytes)), "home": show(size(l.HomeBytes)), "shm": show(size(l.ShmBytes)),
 		"output.total": show(size(l.Output.TotalBytes)), "output.per_file": show(size(l.Output.FileBytes)),
