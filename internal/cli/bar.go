@@ -75,7 +75,9 @@ func fit(words []string, width int) string {
 	return words[0]
 }
 
-func (b *bar) note(line string) { _, _ = b.container.Write([]byte(line + "\n")) }
+// note writes a line above the bar. It begins by clearing what the terminal may
+// have drawn there itself: it echoes Ctrl-C.
+func (b *bar) note(line string) { _, _ = b.container.Write([]byte("\r\x1b[K" + line + "\n")) }
 
 func (b *bar) done() {
 	if b.bar != nil && !b.bar.Completed() {

@@ -43,22 +43,31 @@ func (r *report) write(ctx context.Context, w io.Writer) error {
 	return out.Flush()
 }
 
-// writeFailures prints why the first runs that did not complete ended, and where
-// more can be read.
+// writeFailures prints why the first runs that did not complete ended, each
+// reason once, and where more can be read.
 func (r *results) writeFailures(w io.Writer) {
-	told := 0
+	var first []api.RunRow
+	alike := map[string]int{}
 	for _, row := range r.bad {
 		if row.ErrorMessage == nil || *row.ErrorMessage == "" || row.Status == api.JobCancelled {
 			continue
 		}
-		if told++; told > failureNotes {
-			fmt.Fprintln(w, "… and more that did not complete")
-			return
+		if alike[*row.ErrorMessage]++; alike[*row.ErrorMessage] == 1 {
+			first = append(first, row)
 		}
-		fmt.Fprintf(w, "run %d: %s\n", row.RunIndex, failureOf(row.Outcome, row.ErrorMessage, row.Status))
-		if row.Directory != "" {
+	}
+	for _, row := range first[:min(len(first), failureNotes)] {
+		more := ""
+		if n := alike[*row.ErrorMessage]; n > 1 {
+			more = fmt.Sprintf(" (and %d more like it)", n-1)
+		}
+		fmt.Fprintf(w, "run %d%s: %s\n", row.RunIndex, more, failureOf(row.Outcome, row.ErrorMessage, row.Status))
+		if row.StartedAt != nil && row.Directory != "" {
 			fmt.Fprintf(w, "    %s\n", escape(filepath.Join(row.Directory, "log")))
 		}
+	}
+	if len(first) > failureNotes || r.badTotal > len(r.bad) {
+		fmt.Fprintln(w, "… and more that did not complete")
 	}
 }
 

@@ -65,10 +65,11 @@ func every(n int) func(int) api.RunRow {
 	return func(i int) api.RunRow {
 		outcome, state, message := api.OutcomeCompleted, api.JobCompleted, ""
 		if n > 0 && i%n == n-1 {
-			outcome, state, message = api.OutcomeNonzeroExit, api.JobFailed, "Because."
+			outcome, state, message = api.OutcomeNonzeroExit, api.JobFailed, fmt.Sprintf("Because of %d.", i/2*2)
 		}
+		began := time.Date(2026, 1, 2, 3, 4, 6, 0, time.UTC)
 		return api.RunRow{
-			RunIndex: i, Status: state, Outcome: &outcome, ErrorMessage: &message, Attempt: 1,
+			RunIndex: i, Status: state, Outcome: &outcome, ErrorMessage: &message, Attempt: 1, StartedAt: &began,
 			Parameters: map[string]float64{"e": float64(i) / 8}, Directory: fmt.Sprintf("/out/b1/%05d/attempt-1", i),
 		}
 	}
@@ -196,6 +197,31 @@ func TestAPlatformThatFailsHalfWay(t *testing.T) {
 type fullDisk struct{}
 
 func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
+
+// TestFailuresAlike are told once; those that never ran have no logs to look at.
+func TestFailuresAlike(t *testing.T) {
+	r := resultsOf(t, 40, -1, func(i int) api.RunRow {
+		row := every(1)(i)
+		*row.ErrorMessage, row.StartedAt = "no image", nil
+		if i == 7 {
+			row = every(1)(i)
+		}
+		return row
+	})
+	var out strings.Builder
+	if err := r.write(t.Context(), &out); err != nil {
+		t.Fatal(err)
+	}
+	_, tail, _ := strings.Cut(out.String(), "40 nonzero_exit\n")
+	want := `run 0 (and 38 more like it): nonzero_exit: no image
+run 7: nonzero_exit: Because of 6.
+    /out/b1/00007/attempt-1/log
+Files: out/b1/<run>/attempt-<n>/
+`
+	if diff := cmp.Diff(want, tail); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
 
 func TestOutputThatCannotBeWritten(t *testing.T) {
 	r := resultsOf(t, 3, -1, every(0))
