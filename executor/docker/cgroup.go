@@ -26,6 +26,8 @@ type cgroupFiles struct {
 	peak, events string
 	cpu          string
 	parseCPU     func(string) time.Duration
+	// quota is the file of the limit on CPU time, and unlimited what lifts it.
+	quota, unlimited string
 }
 
 // findCgroup finds a process's cgroup below proc and the cgroup file system,
@@ -39,10 +41,14 @@ func findCgroup(proc, mount string, pid int) (cgroupFiles, error) {
 	paths := parseCgroups(string(b))
 	if path, ok := paths["memory"]; ok {
 		dir := filepath.Join(mount, "memory", path)
-		return cgroupFiles{
+		files := cgroupFiles{
 			peak: filepath.Join(dir, "memory.max_usage_in_bytes"), events: filepath.Join(dir, "memory.oom_control"),
 			cpu: filepath.Join(mount, "cpuacct", paths["cpuacct"], "cpuacct.usage"), parseCPU: nanoseconds,
-		}, exists(dir)
+		}
+		if paths["cpu"] == path { // else it may be more than the container's
+			files.quota, files.unlimited = filepath.Join(mount, "cpu", path, "cpu.cfs_quota_us"), "-1"
+		}
+		return files, exists(dir)
 	}
 	path, ok := paths[""]
 	if !ok {
@@ -52,6 +58,7 @@ func findCgroup(proc, mount string, pid int) (cgroupFiles, error) {
 	return cgroupFiles{
 		peak: filepath.Join(dir, "memory.peak"), events: filepath.Join(dir, "memory.events"),
 		cpu: filepath.Join(dir, "cpu.stat"), parseCPU: usageUsec,
+		quota: filepath.Join(dir, "cpu.max"), unlimited: "max",
 	}, exists(dir)
 }
 
@@ -93,6 +100,20 @@ func (f cgroupFiles) read() (counters, error) {
 		c.cpu = f.parseCPU(string(b))
 	}
 	return c, nil
+}
+
+// liftQuota takes the limit on CPU time off a container that is being killed:
+// within one that is used up, no process gets to die until the next period.
+func (f cgroupFiles) liftQuota() error {
+	if f.quota == "" {
+		return errors.New("no cgroup")
+	}
+	quota, err := os.OpenFile(f.quota, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = quota.WriteString(f.unlimited)
+	return errors.Join(err, quota.Close())
 }
 
 // keyed finds "key value" in a flat-keyed file.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"github.com/moby/moby/client"
 	"github.com/testcontainers/testcontainers-go"
 	"github.com/testcontainers/testcontainers-go/wait"
+	"golang.org/x/sys/unix"
 
 	"github.com/tetryx/lynx-runner/executor"
 	"github.com/tetryx/lynx-runner/executor/executortest/facts"
@@ -205,6 +207,32 @@ func TestEndedByOthers(t *testing.T) {
 				t.Errorf("got %+v, want an ExternalKill", x)
 			}
 		})
+	}
+}
+
+// TestKilledGoesFirst looks at a container whose children left no CPU to it, or to
+// its init, when it was to die.
+func TestKilledGoesFirst(t *testing.T) {
+	spec := engineSpec(t, "sleep")
+	h := engineStart(t, testExecutor(t), spec)
+	ready(t, spec)
+	h.init.hurry()
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", h.init.pid))
+	if err != nil || len(threads) == 0 {
+		t.Fatal(threads, err)
+	}
+	for _, thread := range threads {
+		id, _ := strconv.Atoi(filepath.Base(thread))
+		a, err := unix.SchedGetAttr(id, 0)
+		if err != nil || a.Policy != unix.SCHED_FIFO && a.Nice != -20 {
+			t.Errorf("thread %d: %+v, %v", id, a, err)
+		}
+	}
+	if err := h.cgroup.liftQuota(); err != nil {
+		t.Error(err)
+	}
+	if got, err := os.ReadFile(h.cgroup.quota); err != nil || !strings.HasPrefix(string(got), h.cgroup.unlimited) {
+		t.Errorf("the quota is %q, %v", got, err)
 	}
 }
 

@@ -133,6 +133,8 @@ func (h *handle) Kill(ctx context.Context) (time.Time, error) {
 // killDirectly kills without the engine and says whether that can work.
 func (h *handle) killDirectly() bool {
 	if h.init != nil && h.init.kill() == nil {
+		h.init.hurry()
+		_ = h.cgroup.liftQuota() // for a runner with the right to
 		return true
 	}
 	return h.control != nil && h.control.Kill() == nil

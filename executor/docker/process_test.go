@@ -176,6 +176,29 @@ func TestCgroup(t *testing.T) {
 	}
 }
 
+func TestLiftQuota(t *testing.T) {
+	for name, c := range map[string]struct {
+		cgroup, file, want string
+	}{
+		"version 1":               {"5:memory:/docker/x\n4:cpu,cpuacct:/docker/x\n", "cpu/docker/x/cpu.cfs_quota_us", "-1"},
+		"version 1, cpu not ours": {"5:memory:/docker/x\n4:cpu,cpuacct:/docker\n", "cpu/docker/cpu.cfs_quota_us", "100000"},
+		"version 2":               {"0::/docker/x\n", "docker/x/cpu.max", "max"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := writeFiles(t, map[string]string{"proc/7/cgroup": c.cgroup, "sys/" + c.file: "100000", "sys/memory/docker/x/y": ""})
+			files, err := findCgroup(filepath.Join(dir, "proc"), filepath.Join(dir, "sys"), 7)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = files.liftQuota()
+			got, _ := os.ReadFile(filepath.Join(dir, "sys", c.file))
+			if want := c.want + "100000"[len(c.want):]; string(got) != want || (err != nil) != (c.want == "100000") {
+				t.Errorf("the quota is %q, %v; want %q", got, err, want)
+			}
+		})
+	}
+}
+
 func FuzzParseCgroups(f *testing.F) {
 	f.Add("12:cpu,cpuacct:/docker/x\n0::/a:b\n")
 	f.Fuzz(func(t *testing.T, text string) {
