@@ -46,6 +46,11 @@ func (g *cgroup) create(s executor.Sandbox) error {
 			return fmt.Errorf("cgroup: %w", err)
 		}
 	}
+	return g.limit(s)
+}
+
+// limit writes the limits, as far as there are controllers for them.
+func (g *cgroup) limit(s executor.Sandbox) error {
 	for _, l := range g.limits(s) {
 		if l.file == "" {
 			continue
@@ -61,26 +66,26 @@ func (g *cgroup) create(s executor.Sandbox) error {
 	return nil
 }
 
-// limit is one file and what is written to it; optional ones are not on every
+// setting is one file and what is written to it; optional ones are not on every
 // host.
-type limit struct {
+type setting struct {
 	file, value string
 	optional    bool
 }
 
-func (g *cgroup) limits(s executor.Sandbox) []limit {
+func (g *cgroup) limits(s executor.Sandbox) []setting {
 	r := s.Resources
 	memory, pids := itoa(*r.Memory.Limit), itoa(*r.Pids.Limit)
 	quota, period := itoa(*r.CPU.Quota), strconv.FormatUint(*r.CPU.Period, 10)
 	if g.V2 {
-		return []limit{
+		return []setting{
 			{g.file("memory", "memory.max"), memory, false},
 			{g.file("memory", "memory.swap.max"), "0", true},
 			{g.file("pids", "pids.max"), pids, false},
 			{g.file("cpu", "cpu.max"), quota + " " + period, false},
 		}
 	}
-	return []limit{
+	return []setting{
 		{g.file("memory", "memory.limit_in_bytes"), memory, false},
 		// Memory and swap together; not there where swap isn't accounted.
 		{g.file("memory", "memory.memsw.limit_in_bytes"), memory, true},

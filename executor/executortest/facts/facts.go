@@ -251,6 +251,7 @@ func calls() map[string]string {
 		}
 		m[name] = text(err)
 	}
+	m["setpriority-own"] = ownPriority()
 	// The kernel takes the low half of the argument; a filter sees all of it.
 	_, _, errno := syscall.RawSyscall(unix.SYS_SOCKET, 1<<32|unix.AF_VSOCK, unix.SOCK_STREAM, 0)
 	m["socket-vsock-upper-bit"] = errnoText(errno)
@@ -274,6 +275,9 @@ func errnoText(e syscall.Errno) string {
 	return e.Error()
 }
 
+// ownPriority lowers the calling thread's own priority, which stays allowed.
+func ownPriority() string { return text(unix.Setpriority(unix.PRIO_PROCESS, 0, 1)) }
+
 // reachInit tries the ways into process 1, which in a container is the shim.
 func reachInit() map[string]string {
 	m := map[string]string{}
@@ -288,6 +292,10 @@ func reachInit() map[string]string {
 	m["mem"] = text(err)
 	m["ptrace"] = text(raw(unix.SYS_PTRACE, unix.PTRACE_ATTACH, 1, 0))
 	m["prlimit"] = text(unix.Prlimit(1, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 8, Max: 8}, nil))
+	m["sched_setattr"] = text(unix.SchedSetAttr(1, &unix.SchedAttr{Policy: unix.SCHED_IDLE}, 0))
+	m["setpriority"] = text(unix.Setpriority(unix.PRIO_PROCESS, 1, 19))
+	m["setpriority-user"] = text(unix.Setpriority(unix.PRIO_USER, 0, 19))
+	m["ioprio_set"] = text(raw(unix.SYS_IOPRIO_SET, 1, 1, 3<<13))
 	fd, err := unix.PidfdOpen(1, 0)
 	if err == nil {
 		_, err = unix.PidfdGetfd(fd, 0, 0)

@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -62,6 +63,8 @@ func init() {
 		"telemetry":    telemetry,
 		"forge-report": forgeReport,
 		"big-file":     bigFile,
+		"kill-shim":    killShim,
+		"trace-me":     traceMe,
 	}
 }
 
@@ -219,6 +222,30 @@ func waitFor(name string) error {
 		}
 		time.Sleep(time.Millisecond)
 	}
+}
+
+// killShim starts a tree of sessions, two deep, and then kills its parent.
+func killShim([]string) error {
+	for range 4 {
+		c := self("orphan")
+		c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		if err := c.Run(); err != nil {
+			return err
+		}
+	}
+	if err := syscall.Kill(os.Getppid(), syscall.SIGKILL); err != nil {
+		return err
+	}
+	return forever()
+}
+
+// traceMe asks the parent, which does not expect it, to trace it.
+func traceMe([]string) error {
+	runtime.LockOSThread() // it is the thread that is traced
+	if _, _, errno := syscall.RawSyscall(syscall.SYS_PTRACE, syscall.PTRACE_TRACEME, 0, 0); errno != 0 {
+		return errno
+	}
+	return syscall.Exec("/proc/self/exe", []string{"job", "exit", "0"}, nil)
 }
 
 // tree starts a number of children, each in a session of its own, and sleeps.
