@@ -125,6 +125,12 @@ func (l *local) configure(o cli.LocalOptions, state string) (*config.Config, err
 	if info, err := os.Stat(filepath.Join(from, entrypoint)); err != nil || !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("simulation.entrypoint %q is no file in the study's directory %s; put it there, or name its directory with --working-directory", entrypoint, from)
 	}
+	if cfg.Executor == config.ExecutorProcess {
+		// Processes of other users have to get there; the sockets stay closed.
+		if err := os.Chmod(l.private, 0o711); err != nil {
+			return nil, err
+		}
+	}
 	return cfg, cli.CopyCode(from, code, o.Output)
 }
 
@@ -156,9 +162,12 @@ func (l *local) overrides(o cli.LocalOptions, state string) map[string]string {
 	return flags
 }
 
-func (l *local) socket(name string) string { return filepath.Join(l.private, name+".sock") }
+func (l *local) socket(name string) string { return filepath.Join(l.private, "sockets", name+".sock") }
 
 func (l *local) startPlatform(ctx context.Context, data string, log *slog.Logger) error {
+	if err := os.Mkdir(filepath.Dir(l.socket("")), 0o700); err != nil {
+		return fmt.Errorf("directory for sockets: %w", err)
+	}
 	rest, err := net.Listen("unix", l.socket("rest"))
 	if err != nil {
 		return err
