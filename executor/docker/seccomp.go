@@ -17,6 +17,8 @@ import (
 //     sockets only, for the kernel loads any family's module to refuse a pair
 //   - ptrace, process_vm_readv/writev, pidfd_getfd, and prlimit64 on another
 //     process: the shim runs beside the job under the same user
+//   - setting the priority of anything but the calling thread: an idle shim beside
+//     busy children neither reports nor dies
 //   - io_uring, whose operations no filter sees
 //   - modify_ldt and uselib, which only 16- and 32-bit programs use
 //
@@ -61,7 +63,7 @@ var callsProcesses = []string{
 	"execve", "execveat", "exit", "exit_group", "fork", "vfork", "wait4", "waitid", "getpid", "getppid", "gettid", "getpgid",
 	"setpgid", "getpgrp", "getsid", "setsid", "pidfd_open", "pidfd_send_signal", "process_mrelease", "prctl", "arch_prctl",
 	"set_tid_address", "set_robust_list", "get_robust_list", "set_thread_area", "get_thread_area", "rseq", "seccomp",
-	"getrlimit", "setrlimit", "getrusage", "times", "getpriority", "setpriority", "ioprio_get", "ioprio_set", "getcpu",
+	"getrlimit", "setrlimit", "getrusage", "times", "getpriority", "ioprio_get", "getcpu",
 	"futex", "futex_waitv", "futex_wait", "futex_wake", "futex_requeue",
 }
 
@@ -83,9 +85,8 @@ var callsTime = []string{
 }
 
 var callsScheduling = []string{
-	"sched_yield", "sched_getaffinity", "sched_setaffinity", "sched_getattr", "sched_setattr", "sched_getparam",
-	"sched_setparam", "sched_getscheduler", "sched_setscheduler", "sched_get_priority_max", "sched_get_priority_min",
-	"sched_rr_get_interval",
+	"sched_yield", "sched_getaffinity", "sched_setaffinity", "sched_getattr", "sched_getparam", "sched_getscheduler",
+	"sched_get_priority_max", "sched_get_priority_min", "sched_rr_get_interval",
 }
 
 var callsEvents = []string{
@@ -118,6 +119,9 @@ var socketFamilies = []uint64{unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF
 // current one.
 var personalities = []uint64{0x0, 0x8, 0x20000, 0x20008, 0xffffffff}
 
+// ioprioWhoProcess is IOPRIO_WHO_PROCESS of ioprio_set(2).
+const ioprioWhoProcess = 1
+
 // newNamespaces are the flags of clone that make namespaces.
 const newNamespaces = unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWUSER |
 	unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWCGROUP
@@ -137,6 +141,13 @@ func defaultSeccomp(architecture string) *specs.LinuxSeccomp {
 			when("prlimit64", specs.LinuxSeccompArg{Index: 0, Value: 0, Op: specs.OpEqualTo}),
 		},
 	}
+	for _, name := range []string{"sched_setscheduler", "sched_setparam", "sched_setattr"} {
+		p.Syscalls = append(p.Syscalls, when(name, specs.LinuxSeccompArg{Index: 0, Value: 0, Op: specs.OpEqualTo}))
+	}
+	self := specs.LinuxSeccompArg{Index: 1, Value: 0, Op: specs.OpEqualTo}
+	p.Syscalls = append(p.Syscalls,
+		when("setpriority", specs.LinuxSeccompArg{Index: 0, Value: unix.PRIO_PROCESS, Op: specs.OpEqualTo}, self),
+		when("ioprio_set", specs.LinuxSeccompArg{Index: 0, Value: ioprioWhoProcess, Op: specs.OpEqualTo}, self))
 	for _, f := range socketFamilies {
 		p.Syscalls = append(p.Syscalls, when("socket", specs.LinuxSeccompArg{Index: 0, Value: f, Op: specs.OpEqualTo}))
 	}
@@ -152,7 +163,7 @@ func defaultSeccomp(architecture string) *specs.LinuxSeccomp {
 	return p
 }
 
-// when allows a call if an argument matches.
-func when(name string, arg specs.LinuxSeccompArg) specs.LinuxSyscall {
-	return specs.LinuxSyscall{Names: []string{name}, Action: specs.ActAllow, Args: []specs.LinuxSeccompArg{arg}}
+// when allows a call if all of some arguments match.
+func when(name string, args ...specs.LinuxSeccompArg) specs.LinuxSyscall {
+	return specs.LinuxSyscall{Names: []string{name}, Action: specs.ActAllow, Args: args}
 }

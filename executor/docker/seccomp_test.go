@@ -19,6 +19,7 @@ func TestSeccompForbids(t *testing.T) {
 		t.Errorf("architectures %v, want %v alone", p.Architectures, want)
 	}
 	for _, name := range []string{
+		"sched_setscheduler", "sched_setparam", "sched_setattr", "setpriority", "ioprio_set",
 		"socket", "socketpair", "clone", "personality", "prlimit64", "clone3", "io_uring_setup", "io_uring_enter", "io_uring_register",
 		"ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd", "kcmp", "process_madvise", "socketcall", "ipc",
 		"mount", "umount2", "pivot_root", "chroot", "setns", "unshare", "move_mount", "open_tree", "fsopen", "mount_setattr",
