@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -91,6 +92,22 @@ func TestUnknownSession(t *testing.T) {
 		t.Errorf("%s: %s", result.GetOutcome(), result.GetErrorMessage())
 	}
 	b.drain()
+}
+
+// All the loops that hear of it together make one new session, not one each.
+func TestSessionIsRenewedOnce(t *testing.T) {
+	b := newBench(t).start()
+	b.platform.await("a session", func() bool { return len(b.platform.heartbeats) > 0 })
+	b.platform.change(func() { b.platform.sessions = nil })
+	var loops sync.WaitGroup
+	for range 8 {
+		loops.Go(func() { b.runner.session.renew(t.Context(), "session-1") })
+	}
+	loops.Wait()
+	b.drain()
+	if n := len(b.platform.registers); n != 2 {
+		t.Errorf("%d registrations, want 2", n)
+	}
 }
 
 // A result that cannot be delivered is held, and delivered when it can be. Its

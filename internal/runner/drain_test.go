@@ -72,3 +72,22 @@ func TestDrainWithoutAFreeSlot(t *testing.T) {
 		t.Errorf("asked %d times", b.platform.asked)
 	}
 }
+
+// The platform hears of a drain at once, not with the next heartbeat: jobs may
+// be waiting for a runner.
+func TestDrainIsToldAtOnce(t *testing.T) {
+	b := newBench(t)
+	b.platform.interval = time.Hour
+	finish := make(chan struct{})
+	b.executor.script = func(context.Context, *program) executor.Exit { <-finish; return exited(0) }
+	b.start()
+	b.platform.submit(assignment("job", 0))
+	b.platform.await("the start", func() bool { return len(b.platform.started) == 1 })
+	b.runner.Drain()
+	b.platform.await("a draining heartbeat", func() bool { return b.platform.draining })
+	close(finish)
+	b.drain()
+	if len(b.platform.heartbeats) != 2 {
+		t.Errorf("%d heartbeats, want the first and the draining one", len(b.platform.heartbeats))
+	}
+}

@@ -56,13 +56,14 @@ type scriptedPlatform struct {
 	refusals int
 	// impatient is a platform that does not wait for work.
 	impatient bool
+	interval  time.Duration // of heartbeats
 	// deaf is a platform that does not answer a claim because of a drain.
 	deaf bool
 }
 
 func newPlatform(t *testing.T) *scriptedPlatform {
 	p := &scriptedPlatform{
-		t: t, socket: filepath.Join(t.TempDir(), "p.sock"), changed: make(chan struct{}),
+		t: t, socket: filepath.Join(t.TempDir(), "p.sock"), changed: make(chan struct{}), interval: 20 * time.Millisecond,
 		results: map[string]*runnerv1.Result{}, accepted: map[string]int{}, cancel: map[string]bool{}, lost: map[string]bool{},
 	}
 	p.up()
@@ -167,7 +168,7 @@ func (p *scriptedPlatform) Register(_ context.Context, in *runnerv1.RegisterRequ
 		p.registers = append(p.registers, in)
 		p.draining = false
 		p.sessions = append(p.sessions, "session-"+strconv.Itoa(len(p.registers)))
-		out = &runnerv1.RegisterResponse{SessionId: p.sessions[len(p.sessions)-1], HeartbeatInterval: durationpb.New(20 * time.Millisecond)}
+		out = &runnerv1.RegisterResponse{SessionId: p.sessions[len(p.sessions)-1], HeartbeatInterval: durationpb.New(p.interval)}
 	})
 	return out, err
 }

@@ -67,12 +67,14 @@ func TestLeaseLost(t *testing.T) {
 					}
 					return nil
 				}
-			} else {
-				b.platform.lost["job-1"] = true
 			}
 			b.start()
 			b.platform.submit(assignment("job", 0))
 			<-running
+			if how == "heartbeat" {
+				b.platform.await("the start", func() bool { return len(b.platform.started) == 1 })
+				b.platform.change(func() { b.platform.lost["job-1"] = true })
+			}
 			<-b.executor.handle("job-1").done
 			b.drain()
 			if b.platform.results["job-1"] != nil {
