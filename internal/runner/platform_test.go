@@ -41,8 +41,8 @@ type scriptedPlatform struct {
 	results    map[string]*runnerv1.Result
 	given      []string       // attempts, in the order of the claims
 	accepted   map[string]int // results that were taken, by attempt
-	claimed    int // claims that were answered with jobs
-	asked      int // claims that arrived
+	claimed    int            // claims that were answered with jobs
+	asked      int            // claims that arrived
 	cancel     map[string]bool
 	lost       map[string]bool
 	drained    bool

@@ -192,13 +192,15 @@ func (r *Runner) draining() bool {
 // runner could not begin. It is called once.
 func (r *Runner) Run(ctx context.Context) error {
 	defer r.close()
-	if err := r.recover(ctx); err != nil {
-		return err
-	}
 	// The loops outlive ctx: after a hard stop there are results to deliver.
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	if err := r.register(ctx); err != nil || r.session.id() == "" {
+		return err
+	}
+	// Not before: a runner whose id another one has must not touch what that one
+	// runs.
+	if err := r.recover(ctx); err != nil {
 		return err
 	}
 	// A hard stop is a drain too: the platform has to hear of it.
