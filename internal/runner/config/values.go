@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"os/user"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -12,13 +13,37 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
+// quantityForm is what ParseQuantity accepts, less what would only cost time: it
+// needs seconds for an exponent of seven digits.
+var quantityForm = regexp.MustCompile(`^[+-]?[0-9]{0,20}(\.[0-9]{0,9})?([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]{1,2})?$`)
+
+// largestQuantity is beyond every limit, and well within what a Quantity's Value
+// and MilliValue can say: of larger ones they say 0.
+const largestQuantity = math.MaxInt64 / 4000
+
+func parseQuantity(s string) (resource.Quantity, error) {
+	if !quantityForm.MatchString(s) {
+		return resource.Quantity{}, resource.ErrFormatWrong
+	}
+	q, err := resource.ParseQuantity(s)
+	most, least := resource.NewQuantity(largestQuantity, resource.DecimalSI), resource.NewQuantity(-largestQuantity, resource.DecimalSI)
+	switch {
+	case err != nil:
+	case q.Cmp(*most) > 0:
+		return *most, nil
+	case q.Cmp(*least) < 0:
+		return *least, nil
+	}
+	return q, err
+}
+
 // size is a number of bytes: 1073741824, 1Gi, 500M.
 type size int64
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (v *size) UnmarshalText(text []byte) error {
 	s := strings.TrimSpace(string(text))
-	q, err := resource.ParseQuantity(s)
+	q, err := parseQuantity(s)
 	if err != nil {
 		return errors.New("not a size; write 512Mi, 2Gi or a number of bytes")
 	}
@@ -34,7 +59,7 @@ type cores int64
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (v *cores) UnmarshalText(text []byte) error {
-	q, err := resource.ParseQuantity(strings.TrimSpace(string(text)))
+	q, err := parseQuantity(strings.TrimSpace(string(text)))
 	if err != nil {
 		return errors.New("not a number of cores; write 2, 0.5 or 500m")
 	}
