@@ -141,8 +141,12 @@ func (c *checker) engine(ctx context.Context) executor.Executor {
 	for _, w := range warnings {
 		c.add("limits", LevelWarning, "%s", w)
 	}
-	if len(warnings) == 0 {
+	switch {
+	case len(warnings) > 0:
+	case exec.Name() == config.ExecutorDocker:
 		c.add("limits", LevelOK, "the engine enforces CPU, memory, swap and process limits and system call filters")
+	default:
+		c.add("limits", LevelOK, "this host enforces CPU, memory, swap and process limits; jobs are not isolated from it")
 	}
 	return exec
 }
