@@ -84,6 +84,9 @@ func TestUnknownSession(t *testing.T) {
 	b.platform.await("the start", func() bool { return len(b.platform.started) == 1 })
 	b.platform.change(func() { b.platform.sessions = nil })
 	b.platform.await("a new session that holds the job", func() bool {
+		if len(b.platform.heartbeats) == 0 {
+			return false
+		}
 		last := b.platform.heartbeats[len(b.platform.heartbeats)-1]
 		return len(b.platform.registers) >= 2 && len(last.GetHeld()) == 1 && last.GetHeld()[0].GetToken().GetCounter() == 1
 	})

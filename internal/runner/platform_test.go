@@ -115,10 +115,14 @@ func (p *scriptedPlatform) submit(list ...*runnerv1.Assignment) {
 func (p *scriptedPlatform) await(what string, cond func() bool) {
 	p.t.Helper()
 	deadline := time.After(patience)
-	for {
+	look := func() (bool, <-chan struct{}) {
 		p.mu.Lock()
-		ok, changed := cond(), p.changed
-		p.mu.Unlock()
+		// A condition that panics must not leave the platform's calls waiting.
+		defer p.mu.Unlock()
+		return cond(), p.changed
+	}
+	for {
+		ok, changed := look()
 		if ok {
 			return
 		}

@@ -36,7 +36,9 @@ func runOne(t *testing.T, b *bench, a *runnerv1.Assignment) *runnerv1.Result {
 func TestCompleted(t *testing.T) {
 	b := newBench(t)
 	var spec executor.Spec
+	known := make(chan struct{}) // that the job has started; the end of a job cuts the report short
 	b.executor.script = func(ctx context.Context, p *program) executor.Exit {
+		<-known
 		spec = p.spec
 		p.publish(ctx, 10, "orbit.radius_km", 7001.5, "km")
 		p.publish(ctx, 20, "orbit.radius_km", 6999.5, "km")
@@ -47,7 +49,12 @@ func TestCompleted(t *testing.T) {
 		x.Usage = executor.Usage{Wall: 1500 * time.Millisecond, CPU: 1250 * time.Millisecond, PeakMemory: 123 << 20}
 		return x
 	}
-	result := runOne(t, b, assignment("job", 17))
+	b.start()
+	b.platform.submit(assignment("job", 17))
+	b.platform.await("the start", func() bool { return len(b.platform.started) == 1 })
+	close(known)
+	result := b.platform.result("job-1")
+	b.drain()
 	if result.GetOutcome() != "completed" || result.GetErrorMessage() != "" || result.GetExitCode() != 0 || result.ExitCode == nil {
 		t.Errorf("outcome %q, message %q, exit code %v", result.GetOutcome(), result.GetErrorMessage(), result.ExitCode)
 	}
