@@ -30,6 +30,7 @@ type scriptedPlatform struct {
 	t      *testing.T
 	socket string
 	server *grpc.Server
+	listen net.Listener
 
 	mu         sync.Mutex
 	changed    chan struct{}
@@ -79,10 +80,12 @@ func (p *scriptedPlatform) up() {
 	}
 	p.server = grpc.NewServer(grpc.WaitForHandlers(true))
 	runnerv1.RegisterRunnerServiceServer(p.server, p)
+	p.listen = l
 	go p.server.Serve(l)
 }
 
-func (p *scriptedPlatform) down() { p.server.Stop() }
+// The listener is closed here too: Serve may not even have begun.
+func (p *scriptedPlatform) down() { p.server.Stop(); p.listen.Close() }
 
 // restart ends every call that is under way, so that a test may look at what
 // they did without the lock.
