@@ -125,6 +125,7 @@ func TestWhateverHappens(t *testing.T) {
 func (p plan) play(t *testing.T) {
 	b := newBench(t)
 	b.cfg.MaxConcurrentJobs = p.slots
+	b.pace.engine = patience // what fails works in the end, however busy the machine is
 	a := &arena{users: map[uint32]int{}}
 	p.script(b, a)
 	for i, name := range p.fates {
