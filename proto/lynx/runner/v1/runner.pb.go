@@ -10,6 +10,7 @@
 package runnerv1
 
 import (
+	v1 "github.com/tetryx/lynx-runner/proto/lynx/telemetry/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
@@ -140,8 +141,13 @@ type Capabilities struct {
 	MemoryGb                 float64                `protobuf:"fixed64,3,opt,name=memory_gb,json=memoryGb,proto3" json:"memory_gb,omitempty"`
 	GpuAvailable             bool                   `protobuf:"varint,4,opt,name=gpu_available,json=gpuAvailable,proto3" json:"gpu_available,omitempty"`
 	SupportedSimulationTypes []string               `protobuf:"bytes,5,rep,name=supported_simulation_types,json=supportedSimulationTypes,proto3" json:"supported_simulation_types,omitempty"`
-	unknownFields            protoimpl.UnknownFields
-	sizeCache                protoimpl.SizeCache
+	// How many GPUs jobs may be given in all.
+	Gpus uint32 `protobuf:"varint,6,opt,name=gpus,proto3" json:"gpus,omitempty"`
+	// What a job that asks for nothing is counted with.
+	DefaultCpuMillis   int64 `protobuf:"varint,7,opt,name=default_cpu_millis,json=defaultCpuMillis,proto3" json:"default_cpu_millis,omitempty"`
+	DefaultMemoryBytes int64 `protobuf:"varint,8,opt,name=default_memory_bytes,json=defaultMemoryBytes,proto3" json:"default_memory_bytes,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *Capabilities) Reset() {
@@ -207,6 +213,27 @@ func (x *Capabilities) GetSupportedSimulationTypes() []string {
 		return x.SupportedSimulationTypes
 	}
 	return nil
+}
+
+func (x *Capabilities) GetGpus() uint32 {
+	if x != nil {
+		return x.Gpus
+	}
+	return 0
+}
+
+func (x *Capabilities) GetDefaultCpuMillis() int64 {
+	if x != nil {
+		return x.DefaultCpuMillis
+	}
+	return 0
+}
+
+func (x *Capabilities) GetDefaultMemoryBytes() int64 {
+	if x != nil {
+		return x.DefaultMemoryBytes
+	}
+	return 0
 }
 
 type RegisterRequest struct {
@@ -301,8 +328,12 @@ type RegisterResponse struct {
 	HeartbeatInterval *durationpb.Duration   `protobuf:"bytes,2,opt,name=heartbeat_interval,json=heartbeatInterval,proto3" json:"heartbeat_interval,omitempty"`
 	OfflineAfter      *durationpb.Duration   `protobuf:"bytes,3,opt,name=offline_after,json=offlineAfter,proto3" json:"offline_after,omitempty"`
 	LeaseDuration     *durationpb.Duration   `protobuf:"bytes,4,opt,name=lease_duration,json=leaseDuration,proto3" json:"lease_duration,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Whether the platform wants the files of attempts (PutFiles).
+	KeepFiles bool `protobuf:"varint,5,opt,name=keep_files,json=keepFiles,proto3" json:"keep_files,omitempty"`
+	// The most bytes of one attempt's files that it takes; 0 is no bound.
+	MaxAttemptBytes int64 `protobuf:"varint,6,opt,name=max_attempt_bytes,json=maxAttemptBytes,proto3" json:"max_attempt_bytes,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *RegisterResponse) Reset() {
@@ -363,11 +394,28 @@ func (x *RegisterResponse) GetLeaseDuration() *durationpb.Duration {
 	return nil
 }
 
+func (x *RegisterResponse) GetKeepFiles() bool {
+	if x != nil {
+		return x.KeepFiles
+	}
+	return false
+}
+
+func (x *RegisterResponse) GetMaxAttemptBytes() int64 {
+	if x != nil {
+		return x.MaxAttemptBytes
+	}
+	return 0
+}
+
 type ClaimJobsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	SessionId     string                 `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	MaxJobs       uint32                 `protobuf:"varint,2,opt,name=max_jobs,json=maxJobs,proto3" json:"max_jobs,omitempty"`
-	Wait          *durationpb.Duration   `protobuf:"bytes,3,opt,name=wait,proto3" json:"wait,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	SessionId string                 `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	MaxJobs   uint32                 `protobuf:"varint,2,opt,name=max_jobs,json=maxJobs,proto3" json:"max_jobs,omitempty"`
+	Wait      *durationpb.Duration   `protobuf:"bytes,3,opt,name=wait,proto3" json:"wait,omitempty"`
+	// What is not taken by the jobs that the runner has: the requests of the jobs
+	// in the answer add up to no more. Absent means no bound but the capabilities.
+	Free          *Resources `protobuf:"bytes,4,opt,name=free,proto3" json:"free,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -423,6 +471,74 @@ func (x *ClaimJobsRequest) GetWait() *durationpb.Duration {
 	return nil
 }
 
+func (x *ClaimJobsRequest) GetFree() *Resources {
+	if x != nil {
+		return x.Free
+	}
+	return nil
+}
+
+// Resources is an amount of what jobs ask for.
+type Resources struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	CpuMillis     int64                  `protobuf:"varint,1,opt,name=cpu_millis,json=cpuMillis,proto3" json:"cpu_millis,omitempty"`
+	MemoryBytes   int64                  `protobuf:"varint,2,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
+	Gpus          int64                  `protobuf:"varint,3,opt,name=gpus,proto3" json:"gpus,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Resources) Reset() {
+	*x = Resources{}
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Resources) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Resources) ProtoMessage() {}
+
+func (x *Resources) ProtoReflect() protoreflect.Message {
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Resources.ProtoReflect.Descriptor instead.
+func (*Resources) Descriptor() ([]byte, []int) {
+	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Resources) GetCpuMillis() int64 {
+	if x != nil {
+		return x.CpuMillis
+	}
+	return 0
+}
+
+func (x *Resources) GetMemoryBytes() int64 {
+	if x != nil {
+		return x.MemoryBytes
+	}
+	return 0
+}
+
+func (x *Resources) GetGpus() int64 {
+	if x != nil {
+		return x.Gpus
+	}
+	return 0
+}
+
 type ClaimJobsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Assignments   []*Assignment          `protobuf:"bytes,1,rep,name=assignments,proto3" json:"assignments,omitempty"`
@@ -432,7 +548,7 @@ type ClaimJobsResponse struct {
 
 func (x *ClaimJobsResponse) Reset() {
 	*x = ClaimJobsResponse{}
-	mi := &file_lynx_runner_v1_runner_proto_msgTypes[6]
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -444,7 +560,7 @@ func (x *ClaimJobsResponse) String() string {
 func (*ClaimJobsResponse) ProtoMessage() {}
 
 func (x *ClaimJobsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lynx_runner_v1_runner_proto_msgTypes[6]
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -457,7 +573,7 @@ func (x *ClaimJobsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimJobsResponse.ProtoReflect.Descriptor instead.
 func (*ClaimJobsResponse) Descriptor() ([]byte, []int) {
-	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{6}
+	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ClaimJobsResponse) GetAssignments() []*Assignment {
@@ -491,7 +607,7 @@ type Assignment struct {
 
 func (x *Assignment) Reset() {
 	*x = Assignment{}
-	mi := &file_lynx_runner_v1_runner_proto_msgTypes[7]
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -503,7 +619,7 @@ func (x *Assignment) String() string {
 func (*Assignment) ProtoMessage() {}
 
 func (x *Assignment) ProtoReflect() protoreflect.Message {
-	mi := &file_lynx_runner_v1_runner_proto_msgTypes[7]
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -516,7 +632,7 @@ func (x *Assignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Assignment.ProtoReflect.Descriptor instead.
 func (*Assignment) Descriptor() ([]byte, []int) {
-	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{7}
+	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Assignment) GetBatchId() string {
@@ -603,14 +719,16 @@ type Simulation struct {
 	Version         string                 `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
 	DurationMinutes *float64               `protobuf:"fixed64,4,opt,name=duration_minutes,json=durationMinutes,proto3,oneof" json:"duration_minutes,omitempty"`
 	// Overrides the runner's entrypoint; relative, below its working directory.
-	Entrypoint    string `protobuf:"bytes,5,opt,name=entrypoint,proto3" json:"entrypoint,omitempty"`
+	Entrypoint string `protobuf:"bytes,5,opt,name=entrypoint,proto3" json:"entrypoint,omitempty"`
+	// The program and its arguments, of engine `command`. Never a shell line.
+	Command       []string `protobuf:"bytes,6,rep,name=command,proto3" json:"command,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Simulation) Reset() {
 	*x = Simulation{}
-	mi := &file_lynx_runner_v1_runner_proto_msgTypes[8]
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -622,7 +740,7 @@ func (x *Simulation) String() string {
 func (*Simulation) ProtoMessage() {}
 
 func (x *Simulation) ProtoReflect() protoreflect.Message {
-	mi := &file_lynx_runner_v1_runner_proto_msgTypes[8]
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -635,7 +753,7 @@ func (x *Simulation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Simulation.ProtoReflect.Descriptor instead.
 func (*Simulation) Descriptor() ([]byte, []int) {
-	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{8}
+	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Simulation) GetType() string {
@@ -673,6 +791,13 @@ func (x *Simulation) GetEntrypoint() string {
 	return ""
 }
 
+func (x *Simulation) GetCommand() []string {
+	if x != nil {
+		return x.Command
+	}
+	return nil
+}
+
 type Parameter struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -684,7 +809,7 @@ type Parameter struct {
 
 func (x *Parameter) Reset() {
 	*x = Parameter{}
-	mi := &file_lynx_runner_v1_runner_proto_msgTypes[9]
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -696,7 +821,7 @@ func (x *Parameter) String() string {
 func (*Parameter) ProtoMessage() {}
 
 func (x *Parameter) ProtoReflect() protoreflect.Message {
-	mi := &file_lynx_runner_v1_runner_proto_msgTypes[9]
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -709,7 +834,7 @@ func (x *Parameter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Parameter.ProtoReflect.Descriptor instead.
 func (*Parameter) Descriptor() ([]byte, []int) {
-	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{9}
+	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Parameter) GetName() string {
@@ -748,7 +873,7 @@ type Compute struct {
 
 func (x *Compute) Reset() {
 	*x = Compute{}
-	mi := &file_lynx_runner_v1_runner_proto_msgTypes[10]
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -760,7 +885,7 @@ func (x *Compute) String() string {
 func (*Compute) ProtoMessage() {}
 
 func (x *Compute) ProtoReflect() protoreflect.Message {
-	mi := &file_lynx_runner_v1_runner_proto_msgTypes[10]
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -773,7 +898,7 @@ func (x *Compute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Compute.ProtoReflect.Descriptor instead.
 func (*Compute) Descriptor() ([]byte, []int) {
-	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{10}
+	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Compute) GetImage() string {
@@ -821,7 +946,7 @@ type EarlyTermination struct {
 
 func (x *EarlyTermination) Reset() {
 	*x = EarlyTermination{}
-	mi := &file_lynx_runner_v1_runner_proto_msgTypes[11]
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -833,7 +958,7 @@ func (x *EarlyTermination) String() string {
 func (*EarlyTermination) ProtoMessage() {}
 
 func (x *EarlyTermination) ProtoReflect() protoreflect.Message {
-	mi := &file_lynx_runner_v1_runner_proto_msgTypes[11]
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -846,7 +971,7 @@ func (x *EarlyTermination) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EarlyTermination.ProtoReflect.Descriptor instead.
 func (*EarlyTermination) Descriptor() ([]byte, []int) {
-	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{11}
+	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *EarlyTermination) GetEnabled() bool {
@@ -879,7 +1004,7 @@ type Condition struct {
 
 func (x *Condition) Reset() {
 	*x = Condition{}
-	mi := &file_lynx_runner_v1_runner_proto_msgTypes[12]
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -891,7 +1016,7 @@ func (x *Condition) String() string {
 func (*Condition) ProtoMessage() {}
 
 func (x *Condition) ProtoReflect() protoreflect.Message {
-	mi := &file_lynx_runner_v1_runner_proto_msgTypes[12]
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -904,7 +1029,7 @@ func (x *Condition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Condition.ProtoReflect.Descriptor instead.
 func (*Condition) Descriptor() ([]byte, []int) {
-	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{12}
+	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Condition) GetName() string {
@@ -959,14 +1084,18 @@ type HeartbeatRequest struct {
 	// heard the session is given none: a ClaimJobs that waits is answered at once
 	// with an empty list, as is every later one. A runner that waits for the answer
 	// to its last ClaimJobs therefore misses no job.
-	Draining      bool `protobuf:"varint,3,opt,name=draining,proto3" json:"draining,omitempty"`
+	Draining bool `protobuf:"varint,3,opt,name=draining,proto3" json:"draining,omitempty"`
+	// Why the runner takes no new jobs for now, although it is connected and not
+	// drained: too little free disk, the engine does not answer. A sentence for
+	// people; empty if it takes jobs.
+	Paused        string `protobuf:"bytes,4,opt,name=paused,proto3" json:"paused,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *HeartbeatRequest) Reset() {
 	*x = HeartbeatRequest{}
-	mi := &file_lynx_runner_v1_runner_proto_msgTypes[13]
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -978,7 +1107,7 @@ func (x *HeartbeatRequest) String() string {
 func (*HeartbeatRequest) ProtoMessage() {}
 
 func (x *HeartbeatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lynx_runner_v1_runner_proto_msgTypes[13]
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -991,7 +1120,7 @@ func (x *HeartbeatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeartbeatRequest.ProtoReflect.Descriptor instead.
 func (*HeartbeatRequest) Descriptor() ([]byte, []int) {
-	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{13}
+	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *HeartbeatRequest) GetSessionId() string {
@@ -1015,6 +1144,13 @@ func (x *HeartbeatRequest) GetDraining() bool {
 	return false
 }
 
+func (x *HeartbeatRequest) GetPaused() string {
+	if x != nil {
+		return x.Paused
+	}
+	return ""
+}
+
 type HeartbeatResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The platform wants the runner drained (Maintenance).
@@ -1029,7 +1165,7 @@ type HeartbeatResponse struct {
 
 func (x *HeartbeatResponse) Reset() {
 	*x = HeartbeatResponse{}
-	mi := &file_lynx_runner_v1_runner_proto_msgTypes[14]
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1041,7 +1177,7 @@ func (x *HeartbeatResponse) String() string {
 func (*HeartbeatResponse) ProtoMessage() {}
 
 func (x *HeartbeatResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lynx_runner_v1_runner_proto_msgTypes[14]
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1054,7 +1190,7 @@ func (x *HeartbeatResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeartbeatResponse.ProtoReflect.Descriptor instead.
 func (*HeartbeatResponse) Descriptor() ([]byte, []int) {
-	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{14}
+	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *HeartbeatResponse) GetDrain() bool {
@@ -1089,7 +1225,7 @@ type ReportStartedRequest struct {
 
 func (x *ReportStartedRequest) Reset() {
 	*x = ReportStartedRequest{}
-	mi := &file_lynx_runner_v1_runner_proto_msgTypes[15]
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1101,7 +1237,7 @@ func (x *ReportStartedRequest) String() string {
 func (*ReportStartedRequest) ProtoMessage() {}
 
 func (x *ReportStartedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lynx_runner_v1_runner_proto_msgTypes[15]
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1114,7 +1250,7 @@ func (x *ReportStartedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportStartedRequest.ProtoReflect.Descriptor instead.
 func (*ReportStartedRequest) Descriptor() ([]byte, []int) {
-	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{15}
+	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ReportStartedRequest) GetSessionId() string {
@@ -1146,7 +1282,7 @@ type ReportStartedResponse struct {
 
 func (x *ReportStartedResponse) Reset() {
 	*x = ReportStartedResponse{}
-	mi := &file_lynx_runner_v1_runner_proto_msgTypes[16]
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1158,7 +1294,7 @@ func (x *ReportStartedResponse) String() string {
 func (*ReportStartedResponse) ProtoMessage() {}
 
 func (x *ReportStartedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lynx_runner_v1_runner_proto_msgTypes[16]
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1171,7 +1307,7 @@ func (x *ReportStartedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportStartedResponse.ProtoReflect.Descriptor instead.
 func (*ReportStartedResponse) Descriptor() ([]byte, []int) {
-	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{16}
+	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{17}
 }
 
 type ReportResultRequest struct {
@@ -1185,7 +1321,7 @@ type ReportResultRequest struct {
 
 func (x *ReportResultRequest) Reset() {
 	*x = ReportResultRequest{}
-	mi := &file_lynx_runner_v1_runner_proto_msgTypes[17]
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1197,7 +1333,7 @@ func (x *ReportResultRequest) String() string {
 func (*ReportResultRequest) ProtoMessage() {}
 
 func (x *ReportResultRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lynx_runner_v1_runner_proto_msgTypes[17]
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1210,7 +1346,7 @@ func (x *ReportResultRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportResultRequest.ProtoReflect.Descriptor instead.
 func (*ReportResultRequest) Descriptor() ([]byte, []int) {
-	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{17}
+	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ReportResultRequest) GetSessionId() string {
@@ -1242,7 +1378,7 @@ type ReportResultResponse struct {
 
 func (x *ReportResultResponse) Reset() {
 	*x = ReportResultResponse{}
-	mi := &file_lynx_runner_v1_runner_proto_msgTypes[18]
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1254,7 +1390,7 @@ func (x *ReportResultResponse) String() string {
 func (*ReportResultResponse) ProtoMessage() {}
 
 func (x *ReportResultResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lynx_runner_v1_runner_proto_msgTypes[18]
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1267,7 +1403,7 @@ func (x *ReportResultResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportResultResponse.ProtoReflect.Descriptor instead.
 func (*ReportResultResponse) Descriptor() ([]byte, []int) {
-	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{18}
+	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{19}
 }
 
 // Result is how an attempt ended.
@@ -1302,7 +1438,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_lynx_runner_v1_runner_proto_msgTypes[19]
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1314,7 +1450,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_lynx_runner_v1_runner_proto_msgTypes[19]
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1327,7 +1463,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{19}
+	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Result) GetOutcome() string {
@@ -1453,7 +1589,7 @@ type Usage struct {
 
 func (x *Usage) Reset() {
 	*x = Usage{}
-	mi := &file_lynx_runner_v1_runner_proto_msgTypes[20]
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1465,7 +1601,7 @@ func (x *Usage) String() string {
 func (*Usage) ProtoMessage() {}
 
 func (x *Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_lynx_runner_v1_runner_proto_msgTypes[20]
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1478,7 +1614,7 @@ func (x *Usage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Usage.ProtoReflect.Descriptor instead.
 func (*Usage) Descriptor() ([]byte, []int) {
-	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{20}
+	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Usage) GetWallSeconds() float64 {
@@ -1518,7 +1654,7 @@ type Breach struct {
 
 func (x *Breach) Reset() {
 	*x = Breach{}
-	mi := &file_lynx_runner_v1_runner_proto_msgTypes[21]
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1530,7 +1666,7 @@ func (x *Breach) String() string {
 func (*Breach) ProtoMessage() {}
 
 func (x *Breach) ProtoReflect() protoreflect.Message {
-	mi := &file_lynx_runner_v1_runner_proto_msgTypes[21]
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1543,7 +1679,7 @@ func (x *Breach) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Breach.ProtoReflect.Descriptor instead.
 func (*Breach) Descriptor() ([]byte, []int) {
-	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{21}
+	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Breach) GetCondition() *Condition {
@@ -1595,7 +1731,7 @@ type TelemetrySummary struct {
 
 func (x *TelemetrySummary) Reset() {
 	*x = TelemetrySummary{}
-	mi := &file_lynx_runner_v1_runner_proto_msgTypes[22]
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1607,7 +1743,7 @@ func (x *TelemetrySummary) String() string {
 func (*TelemetrySummary) ProtoMessage() {}
 
 func (x *TelemetrySummary) ProtoReflect() protoreflect.Message {
-	mi := &file_lynx_runner_v1_runner_proto_msgTypes[22]
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1620,7 +1756,7 @@ func (x *TelemetrySummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TelemetrySummary.ProtoReflect.Descriptor instead.
 func (*TelemetrySummary) Descriptor() ([]byte, []int) {
-	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{22}
+	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *TelemetrySummary) GetVariables() []*VariableSummary {
@@ -1672,7 +1808,7 @@ type VariableSummary struct {
 
 func (x *VariableSummary) Reset() {
 	*x = VariableSummary{}
-	mi := &file_lynx_runner_v1_runner_proto_msgTypes[23]
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1684,7 +1820,7 @@ func (x *VariableSummary) String() string {
 func (*VariableSummary) ProtoMessage() {}
 
 func (x *VariableSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_lynx_runner_v1_runner_proto_msgTypes[23]
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1697,7 +1833,7 @@ func (x *VariableSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VariableSummary.ProtoReflect.Descriptor instead.
 func (*VariableSummary) Descriptor() ([]byte, []int) {
-	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{23}
+	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *VariableSummary) GetName() string {
@@ -1756,7 +1892,7 @@ type Artifact struct {
 
 func (x *Artifact) Reset() {
 	*x = Artifact{}
-	mi := &file_lynx_runner_v1_runner_proto_msgTypes[24]
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1768,7 +1904,7 @@ func (x *Artifact) String() string {
 func (*Artifact) ProtoMessage() {}
 
 func (x *Artifact) ProtoReflect() protoreflect.Message {
-	mi := &file_lynx_runner_v1_runner_proto_msgTypes[24]
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1781,7 +1917,7 @@ func (x *Artifact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Artifact.ProtoReflect.Descriptor instead.
 func (*Artifact) Descriptor() ([]byte, []int) {
-	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{24}
+	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Artifact) GetName() string {
@@ -1805,11 +1941,836 @@ func (x *Artifact) GetSha256() string {
 	return ""
 }
 
+type ListFilesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	SessionId     string                 `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	Attempt       *AttemptRef            `protobuf:"bytes,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListFilesRequest) Reset() {
+	*x = ListFilesRequest{}
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListFilesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListFilesRequest) ProtoMessage() {}
+
+func (x *ListFilesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListFilesRequest.ProtoReflect.Descriptor instead.
+func (*ListFilesRequest) Descriptor() ([]byte, []int) {
+	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ListFilesRequest) GetSessionId() string {
+	if x != nil {
+		return x.SessionId
+	}
+	return ""
+}
+
+func (x *ListFilesRequest) GetAttempt() *AttemptRef {
+	if x != nil {
+		return x.Attempt
+	}
+	return nil
+}
+
+type ListFilesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Sorted by path.
+	Files         []*StoredFile `protobuf:"bytes,1,rep,name=files,proto3" json:"files,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListFilesResponse) Reset() {
+	*x = ListFilesResponse{}
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListFilesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListFilesResponse) ProtoMessage() {}
+
+func (x *ListFilesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListFilesResponse.ProtoReflect.Descriptor instead.
+func (*ListFilesResponse) Descriptor() ([]byte, []int) {
+	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ListFilesResponse) GetFiles() []*StoredFile {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+// StoredFile is what the platform has of one file.
+type StoredFile struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Path  string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// Bytes from the beginning.
+	Stored int64 `protobuf:"varint,2,opt,name=stored,proto3" json:"stored,omitempty"`
+	// Whether that is all of it, and its SHA-256 was right.
+	Complete      bool `protobuf:"varint,3,opt,name=complete,proto3" json:"complete,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StoredFile) Reset() {
+	*x = StoredFile{}
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StoredFile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StoredFile) ProtoMessage() {}
+
+func (x *StoredFile) ProtoReflect() protoreflect.Message {
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StoredFile.ProtoReflect.Descriptor instead.
+func (*StoredFile) Descriptor() ([]byte, []int) {
+	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *StoredFile) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *StoredFile) GetStored() int64 {
+	if x != nil {
+		return x.Stored
+	}
+	return 0
+}
+
+func (x *StoredFile) GetComplete() bool {
+	if x != nil {
+		return x.Complete
+	}
+	return false
+}
+
+type PutFilesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Part:
+	//
+	//	*PutFilesRequest_Open
+	//	*PutFilesRequest_File
+	//	*PutFilesRequest_Chunk
+	Part          isPutFilesRequest_Part `protobuf_oneof:"part"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutFilesRequest) Reset() {
+	*x = PutFilesRequest{}
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutFilesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutFilesRequest) ProtoMessage() {}
+
+func (x *PutFilesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutFilesRequest.ProtoReflect.Descriptor instead.
+func (*PutFilesRequest) Descriptor() ([]byte, []int) {
+	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *PutFilesRequest) GetPart() isPutFilesRequest_Part {
+	if x != nil {
+		return x.Part
+	}
+	return nil
+}
+
+func (x *PutFilesRequest) GetOpen() *PutFilesOpen {
+	if x != nil {
+		if x, ok := x.Part.(*PutFilesRequest_Open); ok {
+			return x.Open
+		}
+	}
+	return nil
+}
+
+func (x *PutFilesRequest) GetFile() *FileHeader {
+	if x != nil {
+		if x, ok := x.Part.(*PutFilesRequest_File); ok {
+			return x.File
+		}
+	}
+	return nil
+}
+
+func (x *PutFilesRequest) GetChunk() []byte {
+	if x != nil {
+		if x, ok := x.Part.(*PutFilesRequest_Chunk); ok {
+			return x.Chunk
+		}
+	}
+	return nil
+}
+
+type isPutFilesRequest_Part interface {
+	isPutFilesRequest_Part()
+}
+
+type PutFilesRequest_Open struct {
+	Open *PutFilesOpen `protobuf:"bytes,1,opt,name=open,proto3,oneof"`
+}
+
+type PutFilesRequest_File struct {
+	File *FileHeader `protobuf:"bytes,2,opt,name=file,proto3,oneof"`
+}
+
+type PutFilesRequest_Chunk struct {
+	// At most 256 KiB.
+	Chunk []byte `protobuf:"bytes,3,opt,name=chunk,proto3,oneof"`
+}
+
+func (*PutFilesRequest_Open) isPutFilesRequest_Part() {}
+
+func (*PutFilesRequest_File) isPutFilesRequest_Part() {}
+
+func (*PutFilesRequest_Chunk) isPutFilesRequest_Part() {}
+
+type PutFilesOpen struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	SessionId string                 `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	// With the token of the attempt's accepted result.
+	Attempt       *AttemptRef `protobuf:"bytes,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutFilesOpen) Reset() {
+	*x = PutFilesOpen{}
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutFilesOpen) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutFilesOpen) ProtoMessage() {}
+
+func (x *PutFilesOpen) ProtoReflect() protoreflect.Message {
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutFilesOpen.ProtoReflect.Descriptor instead.
+func (*PutFilesOpen) Descriptor() ([]byte, []int) {
+	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *PutFilesOpen) GetSessionId() string {
+	if x != nil {
+		return x.SessionId
+	}
+	return ""
+}
+
+func (x *PutFilesOpen) GetAttempt() *AttemptRef {
+	if x != nil {
+		return x.Attempt
+	}
+	return nil
+}
+
+type FileHeader struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Below the attempt's directory, with forward slashes: "log/stdout.log",
+	// "log/stderr.log", "telemetry.parquet", "manifest.json", "run_config.json" or
+	// "output/" and the name of an artifact of the result.
+	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	Size int64  `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
+	// Lower-case hexadecimal, of the whole file.
+	Sha256 string `protobuf:"bytes,3,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// Where the chunks begin: what ListFiles said is stored, or 0 to begin anew.
+	Offset        int64 `protobuf:"varint,4,opt,name=offset,proto3" json:"offset,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FileHeader) Reset() {
+	*x = FileHeader{}
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FileHeader) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FileHeader) ProtoMessage() {}
+
+func (x *FileHeader) ProtoReflect() protoreflect.Message {
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FileHeader.ProtoReflect.Descriptor instead.
+func (*FileHeader) Descriptor() ([]byte, []int) {
+	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *FileHeader) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *FileHeader) GetSize() int64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *FileHeader) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+func (x *FileHeader) GetOffset() int64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+type PutFilesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutFilesResponse) Reset() {
+	*x = PutFilesResponse{}
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutFilesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutFilesResponse) ProtoMessage() {}
+
+func (x *PutFilesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutFilesResponse.ProtoReflect.Descriptor instead.
+func (*PutFilesResponse) Descriptor() ([]byte, []int) {
+	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{32}
+}
+
+type TailRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Part:
+	//
+	//	*TailRequest_Open
+	//	*TailRequest_Log
+	//	*TailRequest_Telemetry
+	//	*TailRequest_End
+	Part          isTailRequest_Part `protobuf_oneof:"part"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TailRequest) Reset() {
+	*x = TailRequest{}
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TailRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TailRequest) ProtoMessage() {}
+
+func (x *TailRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TailRequest.ProtoReflect.Descriptor instead.
+func (*TailRequest) Descriptor() ([]byte, []int) {
+	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *TailRequest) GetPart() isTailRequest_Part {
+	if x != nil {
+		return x.Part
+	}
+	return nil
+}
+
+func (x *TailRequest) GetOpen() *TailOpen {
+	if x != nil {
+		if x, ok := x.Part.(*TailRequest_Open); ok {
+			return x.Open
+		}
+	}
+	return nil
+}
+
+func (x *TailRequest) GetLog() *LogChunk {
+	if x != nil {
+		if x, ok := x.Part.(*TailRequest_Log); ok {
+			return x.Log
+		}
+	}
+	return nil
+}
+
+func (x *TailRequest) GetTelemetry() *TelemetryChunk {
+	if x != nil {
+		if x, ok := x.Part.(*TailRequest_Telemetry); ok {
+			return x.Telemetry
+		}
+	}
+	return nil
+}
+
+func (x *TailRequest) GetEnd() *TailEnd {
+	if x != nil {
+		if x, ok := x.Part.(*TailRequest_End); ok {
+			return x.End
+		}
+	}
+	return nil
+}
+
+type isTailRequest_Part interface {
+	isTailRequest_Part()
+}
+
+type TailRequest_Open struct {
+	Open *TailOpen `protobuf:"bytes,1,opt,name=open,proto3,oneof"`
+}
+
+type TailRequest_Log struct {
+	Log *LogChunk `protobuf:"bytes,2,opt,name=log,proto3,oneof"`
+}
+
+type TailRequest_Telemetry struct {
+	Telemetry *TelemetryChunk `protobuf:"bytes,3,opt,name=telemetry,proto3,oneof"`
+}
+
+type TailRequest_End struct {
+	End *TailEnd `protobuf:"bytes,4,opt,name=end,proto3,oneof"`
+}
+
+func (*TailRequest_Open) isTailRequest_Part() {}
+
+func (*TailRequest_Log) isTailRequest_Part() {}
+
+func (*TailRequest_Telemetry) isTailRequest_Part() {}
+
+func (*TailRequest_End) isTailRequest_Part() {}
+
+// TailOpen is the first message of the stream.
+type TailOpen struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	SessionId     string                 `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TailOpen) Reset() {
+	*x = TailOpen{}
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TailOpen) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TailOpen) ProtoMessage() {}
+
+func (x *TailOpen) ProtoReflect() protoreflect.Message {
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TailOpen.ProtoReflect.Descriptor instead.
+func (*TailOpen) Descriptor() ([]byte, []int) {
+	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *TailOpen) GetSessionId() string {
+	if x != nil {
+		return x.SessionId
+	}
+	return ""
+}
+
+// LogChunk is a piece of what a running attempt printed.
+type LogChunk struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	AttemptId string                 `protobuf:"bytes,1,opt,name=attempt_id,json=attemptId,proto3" json:"attempt_id,omitempty"`
+	// "stdout" or "stderr".
+	Stream string `protobuf:"bytes,2,opt,name=stream,proto3" json:"stream,omitempty"`
+	// Where data begins in all that the job printed; a gap is what the cap cut, or
+	// what came faster than it could be sent.
+	Offset int64 `protobuf:"varint,3,opt,name=offset,proto3" json:"offset,omitempty"`
+	// At most 64 KiB.
+	Data          []byte `protobuf:"bytes,4,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogChunk) Reset() {
+	*x = LogChunk{}
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogChunk) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogChunk) ProtoMessage() {}
+
+func (x *LogChunk) ProtoReflect() protoreflect.Message {
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogChunk.ProtoReflect.Descriptor instead.
+func (*LogChunk) Descriptor() ([]byte, []int) {
+	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *LogChunk) GetAttemptId() string {
+	if x != nil {
+		return x.AttemptId
+	}
+	return ""
+}
+
+func (x *LogChunk) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+func (x *LogChunk) GetOffset() int64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *LogChunk) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+// TelemetryChunk is some samples of a running attempt.
+type TelemetryChunk struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	AttemptId string                 `protobuf:"bytes,1,opt,name=attempt_id,json=attemptId,proto3" json:"attempt_id,omitempty"`
+	Samples   []*v1.Sample           `protobuf:"bytes,2,rep,name=samples,proto3" json:"samples,omitempty"`
+	// Samples that were left out of the stream so far, because they came faster
+	// than they could be sent. Nothing is left out of telemetry.parquet.
+	DroppedSamples uint64 `protobuf:"varint,3,opt,name=dropped_samples,json=droppedSamples,proto3" json:"dropped_samples,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *TelemetryChunk) Reset() {
+	*x = TelemetryChunk{}
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TelemetryChunk) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TelemetryChunk) ProtoMessage() {}
+
+func (x *TelemetryChunk) ProtoReflect() protoreflect.Message {
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TelemetryChunk.ProtoReflect.Descriptor instead.
+func (*TelemetryChunk) Descriptor() ([]byte, []int) {
+	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *TelemetryChunk) GetAttemptId() string {
+	if x != nil {
+		return x.AttemptId
+	}
+	return ""
+}
+
+func (x *TelemetryChunk) GetSamples() []*v1.Sample {
+	if x != nil {
+		return x.Samples
+	}
+	return nil
+}
+
+func (x *TelemetryChunk) GetDroppedSamples() uint64 {
+	if x != nil {
+		return x.DroppedSamples
+	}
+	return 0
+}
+
+// TailEnd says that no more comes of an attempt, in answer to a Watch: it has
+// ended here, or the runner does not have it.
+type TailEnd struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	AttemptId     string                 `protobuf:"bytes,1,opt,name=attempt_id,json=attemptId,proto3" json:"attempt_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TailEnd) Reset() {
+	*x = TailEnd{}
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TailEnd) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TailEnd) ProtoMessage() {}
+
+func (x *TailEnd) ProtoReflect() protoreflect.Message {
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TailEnd.ProtoReflect.Descriptor instead.
+func (*TailEnd) Descriptor() ([]byte, []int) {
+	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *TailEnd) GetAttemptId() string {
+	if x != nil {
+		return x.AttemptId
+	}
+	return ""
+}
+
+// TailResponse says what is watched of one attempt from now on. What was watched
+// before and is not any more, stops. A stream that begins (log or telemetry)
+// brings first what there is from the attempt's beginning, then what follows.
+type TailResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	AttemptId     string                 `protobuf:"bytes,1,opt,name=attempt_id,json=attemptId,proto3" json:"attempt_id,omitempty"`
+	Logs          bool                   `protobuf:"varint,2,opt,name=logs,proto3" json:"logs,omitempty"`
+	Telemetry     bool                   `protobuf:"varint,3,opt,name=telemetry,proto3" json:"telemetry,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TailResponse) Reset() {
+	*x = TailResponse{}
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TailResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TailResponse) ProtoMessage() {}
+
+func (x *TailResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TailResponse.ProtoReflect.Descriptor instead.
+func (*TailResponse) Descriptor() ([]byte, []int) {
+	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *TailResponse) GetAttemptId() string {
+	if x != nil {
+		return x.AttemptId
+	}
+	return ""
+}
+
+func (x *TailResponse) GetLogs() bool {
+	if x != nil {
+		return x.Logs
+	}
+	return false
+}
+
+func (x *TailResponse) GetTelemetry() bool {
+	if x != nil {
+		return x.Telemetry
+	}
+	return false
+}
+
 var File_lynx_runner_v1_runner_proto protoreflect.FileDescriptor
 
 const file_lynx_runner_v1_runner_proto_rawDesc = "" +
 	"\n" +
-	"\x1blynx/runner/v1/runner.proto\x12\x0elynx.runner.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"7\n" +
+	"\x1blynx/runner/v1/runner.proto\x12\x0elynx.runner.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!lynx/telemetry/v1/telemetry.proto\"7\n" +
 	"\x05Token\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x18\n" +
 	"\acounter\x18\x02 \x01(\x04R\acounter\"X\n" +
@@ -1817,31 +2778,43 @@ const file_lynx_runner_v1_runner_proto_rawDesc = "" +
 	"AttemptRef\x12\x1d\n" +
 	"\n" +
 	"attempt_id\x18\x01 \x01(\tR\tattemptId\x12+\n" +
-	"\x05token\x18\x02 \x01(\v2\x15.lynx.runner.v1.TokenR\x05token\"\xdb\x01\n" +
+	"\x05token\x18\x02 \x01(\v2\x15.lynx.runner.v1.TokenR\x05token\"\xcf\x02\n" +
 	"\fCapabilities\x12.\n" +
 	"\x13max_concurrent_jobs\x18\x01 \x01(\rR\x11maxConcurrentJobs\x12\x1b\n" +
 	"\tcpu_cores\x18\x02 \x01(\x01R\bcpuCores\x12\x1b\n" +
 	"\tmemory_gb\x18\x03 \x01(\x01R\bmemoryGb\x12#\n" +
 	"\rgpu_available\x18\x04 \x01(\bR\fgpuAvailable\x12<\n" +
-	"\x1asupported_simulation_types\x18\x05 \x03(\tR\x18supportedSimulationTypes\"\xeb\x01\n" +
+	"\x1asupported_simulation_types\x18\x05 \x03(\tR\x18supportedSimulationTypes\x12\x12\n" +
+	"\x04gpus\x18\x06 \x01(\rR\x04gpus\x12,\n" +
+	"\x12default_cpu_millis\x18\a \x01(\x03R\x10defaultCpuMillis\x120\n" +
+	"\x14default_memory_bytes\x18\b \x01(\x03R\x12defaultMemoryBytes\"\xeb\x01\n" +
 	"\x0fRegisterRequest\x12\x1b\n" +
 	"\trunner_id\x18\x01 \x01(\tR\brunnerId\x12'\n" +
 	"\x0finstallation_id\x18\x02 \x01(\tR\x0einstallationId\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\tR\aversion\x12\x1a\n" +
 	"\bhostname\x18\x04 \x01(\tR\bhostname\x12@\n" +
 	"\fcapabilities\x18\x05 \x01(\v2\x1c.lynx.runner.v1.CapabilitiesR\fcapabilities\x12\x1a\n" +
-	"\bexecutor\x18\x06 \x01(\tR\bexecutor\"\xfd\x01\n" +
+	"\bexecutor\x18\x06 \x01(\tR\bexecutor\"\xc8\x02\n" +
 	"\x10RegisterResponse\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x12H\n" +
 	"\x12heartbeat_interval\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x11heartbeatInterval\x12>\n" +
 	"\roffline_after\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\fofflineAfter\x12@\n" +
-	"\x0elease_duration\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\rleaseDuration\"{\n" +
+	"\x0elease_duration\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\rleaseDuration\x12\x1d\n" +
+	"\n" +
+	"keep_files\x18\x05 \x01(\bR\tkeepFiles\x12*\n" +
+	"\x11max_attempt_bytes\x18\x06 \x01(\x03R\x0fmaxAttemptBytes\"\xaa\x01\n" +
 	"\x10ClaimJobsRequest\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x19\n" +
 	"\bmax_jobs\x18\x02 \x01(\rR\amaxJobs\x12-\n" +
-	"\x04wait\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x04wait\"Q\n" +
+	"\x04wait\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x04wait\x12-\n" +
+	"\x04free\x18\x04 \x01(\v2\x19.lynx.runner.v1.ResourcesR\x04free\"a\n" +
+	"\tResources\x12\x1d\n" +
+	"\n" +
+	"cpu_millis\x18\x01 \x01(\x03R\tcpuMillis\x12!\n" +
+	"\fmemory_bytes\x18\x02 \x01(\x03R\vmemoryBytes\x12\x12\n" +
+	"\x04gpus\x18\x03 \x01(\x03R\x04gpus\"Q\n" +
 	"\x11ClaimJobsResponse\x12<\n" +
 	"\vassignments\x18\x01 \x03(\v2\x1a.lynx.runner.v1.AssignmentR\vassignments\"\xce\x03\n" +
 	"\n" +
@@ -1862,7 +2835,7 @@ const file_lynx_runner_v1_runner_proto_rawDesc = "" +
 	"parameters\x121\n" +
 	"\acompute\x18\n" +
 	" \x01(\v2\x17.lynx.runner.v1.ComputeR\acompute\x12M\n" +
-	"\x11early_termination\x18\v \x01(\v2 .lynx.runner.v1.EarlyTerminationR\x10earlyTermination\"\xb3\x01\n" +
+	"\x11early_termination\x18\v \x01(\v2 .lynx.runner.v1.EarlyTerminationR\x10earlyTermination\"\xcd\x01\n" +
 	"\n" +
 	"Simulation\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x12\n" +
@@ -1871,7 +2844,8 @@ const file_lynx_runner_v1_runner_proto_rawDesc = "" +
 	"\x10duration_minutes\x18\x04 \x01(\x01H\x00R\x0fdurationMinutes\x88\x01\x01\x12\x1e\n" +
 	"\n" +
 	"entrypoint\x18\x05 \x01(\tR\n" +
-	"entrypointB\x13\n" +
+	"entrypoint\x12\x18\n" +
+	"\acommand\x18\x06 \x03(\tR\acommandB\x13\n" +
 	"\x11_duration_minutes\"I\n" +
 	"\tParameter\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
@@ -1895,12 +2869,13 @@ const file_lynx_runner_v1_runner_proto_rawDesc = "" +
 	"\bvariable\x18\x03 \x01(\tR\bvariable\x12\x1a\n" +
 	"\boperator\x18\x04 \x01(\tR\boperator\x12\x1c\n" +
 	"\tthreshold\x18\x05 \x01(\x01R\tthreshold\x12\x14\n" +
-	"\x05units\x18\x06 \x01(\tR\x05units\"}\n" +
+	"\x05units\x18\x06 \x01(\tR\x05units\"\x95\x01\n" +
 	"\x10HeartbeatRequest\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x12.\n" +
 	"\x04held\x18\x02 \x03(\v2\x1a.lynx.runner.v1.AttemptRefR\x04held\x12\x1a\n" +
-	"\bdraining\x18\x03 \x01(\bR\bdraining\"U\n" +
+	"\bdraining\x18\x03 \x01(\bR\bdraining\x12\x16\n" +
+	"\x06paused\x18\x04 \x01(\tR\x06paused\"U\n" +
 	"\x11HeartbeatResponse\x12\x14\n" +
 	"\x05drain\x18\x01 \x01(\bR\x05drain\x12\x16\n" +
 	"\x06cancel\x18\x02 \x03(\tR\x06cancel\x12\x12\n" +
@@ -1972,13 +2947,71 @@ const file_lynx_runner_v1_runner_proto_rawDesc = "" +
 	"\bArtifact\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x03R\x04size\x12\x16\n" +
-	"\x06sha256\x18\x03 \x01(\tR\x06sha2562\xbb\x03\n" +
+	"\x06sha256\x18\x03 \x01(\tR\x06sha256\"g\n" +
+	"\x10ListFilesRequest\x12\x1d\n" +
+	"\n" +
+	"session_id\x18\x01 \x01(\tR\tsessionId\x124\n" +
+	"\aattempt\x18\x02 \x01(\v2\x1a.lynx.runner.v1.AttemptRefR\aattempt\"E\n" +
+	"\x11ListFilesResponse\x120\n" +
+	"\x05files\x18\x01 \x03(\v2\x1a.lynx.runner.v1.StoredFileR\x05files\"T\n" +
+	"\n" +
+	"StoredFile\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x16\n" +
+	"\x06stored\x18\x02 \x01(\x03R\x06stored\x12\x1a\n" +
+	"\bcomplete\x18\x03 \x01(\bR\bcomplete\"\x97\x01\n" +
+	"\x0fPutFilesRequest\x122\n" +
+	"\x04open\x18\x01 \x01(\v2\x1c.lynx.runner.v1.PutFilesOpenH\x00R\x04open\x120\n" +
+	"\x04file\x18\x02 \x01(\v2\x1a.lynx.runner.v1.FileHeaderH\x00R\x04file\x12\x16\n" +
+	"\x05chunk\x18\x03 \x01(\fH\x00R\x05chunkB\x06\n" +
+	"\x04part\"c\n" +
+	"\fPutFilesOpen\x12\x1d\n" +
+	"\n" +
+	"session_id\x18\x01 \x01(\tR\tsessionId\x124\n" +
+	"\aattempt\x18\x02 \x01(\v2\x1a.lynx.runner.v1.AttemptRefR\aattempt\"d\n" +
+	"\n" +
+	"FileHeader\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
+	"\x04size\x18\x02 \x01(\x03R\x04size\x12\x16\n" +
+	"\x06sha256\x18\x03 \x01(\tR\x06sha256\x12\x16\n" +
+	"\x06offset\x18\x04 \x01(\x03R\x06offset\"\x12\n" +
+	"\x10PutFilesResponse\"\xe0\x01\n" +
+	"\vTailRequest\x12.\n" +
+	"\x04open\x18\x01 \x01(\v2\x18.lynx.runner.v1.TailOpenH\x00R\x04open\x12,\n" +
+	"\x03log\x18\x02 \x01(\v2\x18.lynx.runner.v1.LogChunkH\x00R\x03log\x12>\n" +
+	"\ttelemetry\x18\x03 \x01(\v2\x1e.lynx.runner.v1.TelemetryChunkH\x00R\ttelemetry\x12+\n" +
+	"\x03end\x18\x04 \x01(\v2\x17.lynx.runner.v1.TailEndH\x00R\x03endB\x06\n" +
+	"\x04part\")\n" +
+	"\bTailOpen\x12\x1d\n" +
+	"\n" +
+	"session_id\x18\x01 \x01(\tR\tsessionId\"m\n" +
+	"\bLogChunk\x12\x1d\n" +
+	"\n" +
+	"attempt_id\x18\x01 \x01(\tR\tattemptId\x12\x16\n" +
+	"\x06stream\x18\x02 \x01(\tR\x06stream\x12\x16\n" +
+	"\x06offset\x18\x03 \x01(\x03R\x06offset\x12\x12\n" +
+	"\x04data\x18\x04 \x01(\fR\x04data\"\x8d\x01\n" +
+	"\x0eTelemetryChunk\x12\x1d\n" +
+	"\n" +
+	"attempt_id\x18\x01 \x01(\tR\tattemptId\x123\n" +
+	"\asamples\x18\x02 \x03(\v2\x19.lynx.telemetry.v1.SampleR\asamples\x12'\n" +
+	"\x0fdropped_samples\x18\x03 \x01(\x04R\x0edroppedSamples\"(\n" +
+	"\aTailEnd\x12\x1d\n" +
+	"\n" +
+	"attempt_id\x18\x01 \x01(\tR\tattemptId\"_\n" +
+	"\fTailResponse\x12\x1d\n" +
+	"\n" +
+	"attempt_id\x18\x01 \x01(\tR\tattemptId\x12\x12\n" +
+	"\x04logs\x18\x02 \x01(\bR\x04logs\x12\x1c\n" +
+	"\ttelemetry\x18\x03 \x01(\bR\ttelemetry2\xa5\x05\n" +
 	"\rRunnerService\x12M\n" +
 	"\bRegister\x12\x1f.lynx.runner.v1.RegisterRequest\x1a .lynx.runner.v1.RegisterResponse\x12P\n" +
 	"\tClaimJobs\x12 .lynx.runner.v1.ClaimJobsRequest\x1a!.lynx.runner.v1.ClaimJobsResponse\x12P\n" +
 	"\tHeartbeat\x12 .lynx.runner.v1.HeartbeatRequest\x1a!.lynx.runner.v1.HeartbeatResponse\x12\\\n" +
 	"\rReportStarted\x12$.lynx.runner.v1.ReportStartedRequest\x1a%.lynx.runner.v1.ReportStartedResponse\x12Y\n" +
-	"\fReportResult\x12#.lynx.runner.v1.ReportResultRequest\x1a$.lynx.runner.v1.ReportResultResponseB=Z;github.com/tetryx/lynx-runner/proto/lynx/runner/v1;runnerv1b\x06proto3"
+	"\fReportResult\x12#.lynx.runner.v1.ReportResultRequest\x1a$.lynx.runner.v1.ReportResultResponse\x12P\n" +
+	"\tListFiles\x12 .lynx.runner.v1.ListFilesRequest\x1a!.lynx.runner.v1.ListFilesResponse\x12O\n" +
+	"\bPutFiles\x12\x1f.lynx.runner.v1.PutFilesRequest\x1a .lynx.runner.v1.PutFilesResponse(\x01\x12E\n" +
+	"\x04Tail\x12\x1b.lynx.runner.v1.TailRequest\x1a\x1c.lynx.runner.v1.TailResponse(\x010\x01B=Z;github.com/tetryx/lynx-runner/proto/lynx/runner/v1;runnerv1b\x06proto3"
 
 var (
 	file_lynx_runner_v1_runner_proto_rawDescOnce sync.Once
@@ -1992,7 +3025,7 @@ func file_lynx_runner_v1_runner_proto_rawDescGZIP() []byte {
 	return file_lynx_runner_v1_runner_proto_rawDescData
 }
 
-var file_lynx_runner_v1_runner_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_lynx_runner_v1_runner_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_lynx_runner_v1_runner_proto_goTypes = []any{
 	(*Token)(nil),                 // 0: lynx.runner.v1.Token
 	(*AttemptRef)(nil),            // 1: lynx.runner.v1.AttemptRef
@@ -2000,74 +3033,106 @@ var file_lynx_runner_v1_runner_proto_goTypes = []any{
 	(*RegisterRequest)(nil),       // 3: lynx.runner.v1.RegisterRequest
 	(*RegisterResponse)(nil),      // 4: lynx.runner.v1.RegisterResponse
 	(*ClaimJobsRequest)(nil),      // 5: lynx.runner.v1.ClaimJobsRequest
-	(*ClaimJobsResponse)(nil),     // 6: lynx.runner.v1.ClaimJobsResponse
-	(*Assignment)(nil),            // 7: lynx.runner.v1.Assignment
-	(*Simulation)(nil),            // 8: lynx.runner.v1.Simulation
-	(*Parameter)(nil),             // 9: lynx.runner.v1.Parameter
-	(*Compute)(nil),               // 10: lynx.runner.v1.Compute
-	(*EarlyTermination)(nil),      // 11: lynx.runner.v1.EarlyTermination
-	(*Condition)(nil),             // 12: lynx.runner.v1.Condition
-	(*HeartbeatRequest)(nil),      // 13: lynx.runner.v1.HeartbeatRequest
-	(*HeartbeatResponse)(nil),     // 14: lynx.runner.v1.HeartbeatResponse
-	(*ReportStartedRequest)(nil),  // 15: lynx.runner.v1.ReportStartedRequest
-	(*ReportStartedResponse)(nil), // 16: lynx.runner.v1.ReportStartedResponse
-	(*ReportResultRequest)(nil),   // 17: lynx.runner.v1.ReportResultRequest
-	(*ReportResultResponse)(nil),  // 18: lynx.runner.v1.ReportResultResponse
-	(*Result)(nil),                // 19: lynx.runner.v1.Result
-	(*Usage)(nil),                 // 20: lynx.runner.v1.Usage
-	(*Breach)(nil),                // 21: lynx.runner.v1.Breach
-	(*TelemetrySummary)(nil),      // 22: lynx.runner.v1.TelemetrySummary
-	(*VariableSummary)(nil),       // 23: lynx.runner.v1.VariableSummary
-	(*Artifact)(nil),              // 24: lynx.runner.v1.Artifact
-	nil,                           // 25: lynx.runner.v1.Result.MetricsEntry
-	(*durationpb.Duration)(nil),   // 26: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 27: google.protobuf.Timestamp
+	(*Resources)(nil),             // 6: lynx.runner.v1.Resources
+	(*ClaimJobsResponse)(nil),     // 7: lynx.runner.v1.ClaimJobsResponse
+	(*Assignment)(nil),            // 8: lynx.runner.v1.Assignment
+	(*Simulation)(nil),            // 9: lynx.runner.v1.Simulation
+	(*Parameter)(nil),             // 10: lynx.runner.v1.Parameter
+	(*Compute)(nil),               // 11: lynx.runner.v1.Compute
+	(*EarlyTermination)(nil),      // 12: lynx.runner.v1.EarlyTermination
+	(*Condition)(nil),             // 13: lynx.runner.v1.Condition
+	(*HeartbeatRequest)(nil),      // 14: lynx.runner.v1.HeartbeatRequest
+	(*HeartbeatResponse)(nil),     // 15: lynx.runner.v1.HeartbeatResponse
+	(*ReportStartedRequest)(nil),  // 16: lynx.runner.v1.ReportStartedRequest
+	(*ReportStartedResponse)(nil), // 17: lynx.runner.v1.ReportStartedResponse
+	(*ReportResultRequest)(nil),   // 18: lynx.runner.v1.ReportResultRequest
+	(*ReportResultResponse)(nil),  // 19: lynx.runner.v1.ReportResultResponse
+	(*Result)(nil),                // 20: lynx.runner.v1.Result
+	(*Usage)(nil),                 // 21: lynx.runner.v1.Usage
+	(*Breach)(nil),                // 22: lynx.runner.v1.Breach
+	(*TelemetrySummary)(nil),      // 23: lynx.runner.v1.TelemetrySummary
+	(*VariableSummary)(nil),       // 24: lynx.runner.v1.VariableSummary
+	(*Artifact)(nil),              // 25: lynx.runner.v1.Artifact
+	(*ListFilesRequest)(nil),      // 26: lynx.runner.v1.ListFilesRequest
+	(*ListFilesResponse)(nil),     // 27: lynx.runner.v1.ListFilesResponse
+	(*StoredFile)(nil),            // 28: lynx.runner.v1.StoredFile
+	(*PutFilesRequest)(nil),       // 29: lynx.runner.v1.PutFilesRequest
+	(*PutFilesOpen)(nil),          // 30: lynx.runner.v1.PutFilesOpen
+	(*FileHeader)(nil),            // 31: lynx.runner.v1.FileHeader
+	(*PutFilesResponse)(nil),      // 32: lynx.runner.v1.PutFilesResponse
+	(*TailRequest)(nil),           // 33: lynx.runner.v1.TailRequest
+	(*TailOpen)(nil),              // 34: lynx.runner.v1.TailOpen
+	(*LogChunk)(nil),              // 35: lynx.runner.v1.LogChunk
+	(*TelemetryChunk)(nil),        // 36: lynx.runner.v1.TelemetryChunk
+	(*TailEnd)(nil),               // 37: lynx.runner.v1.TailEnd
+	(*TailResponse)(nil),          // 38: lynx.runner.v1.TailResponse
+	nil,                           // 39: lynx.runner.v1.Result.MetricsEntry
+	(*durationpb.Duration)(nil),   // 40: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 41: google.protobuf.Timestamp
+	(*v1.Sample)(nil),             // 42: lynx.telemetry.v1.Sample
 }
 var file_lynx_runner_v1_runner_proto_depIdxs = []int32{
 	0,  // 0: lynx.runner.v1.AttemptRef.token:type_name -> lynx.runner.v1.Token
 	2,  // 1: lynx.runner.v1.RegisterRequest.capabilities:type_name -> lynx.runner.v1.Capabilities
-	26, // 2: lynx.runner.v1.RegisterResponse.heartbeat_interval:type_name -> google.protobuf.Duration
-	26, // 3: lynx.runner.v1.RegisterResponse.offline_after:type_name -> google.protobuf.Duration
-	26, // 4: lynx.runner.v1.RegisterResponse.lease_duration:type_name -> google.protobuf.Duration
-	26, // 5: lynx.runner.v1.ClaimJobsRequest.wait:type_name -> google.protobuf.Duration
-	7,  // 6: lynx.runner.v1.ClaimJobsResponse.assignments:type_name -> lynx.runner.v1.Assignment
-	0,  // 7: lynx.runner.v1.Assignment.token:type_name -> lynx.runner.v1.Token
-	8,  // 8: lynx.runner.v1.Assignment.simulation:type_name -> lynx.runner.v1.Simulation
-	9,  // 9: lynx.runner.v1.Assignment.parameters:type_name -> lynx.runner.v1.Parameter
-	10, // 10: lynx.runner.v1.Assignment.compute:type_name -> lynx.runner.v1.Compute
-	11, // 11: lynx.runner.v1.Assignment.early_termination:type_name -> lynx.runner.v1.EarlyTermination
-	26, // 12: lynx.runner.v1.Compute.timeout:type_name -> google.protobuf.Duration
-	12, // 13: lynx.runner.v1.EarlyTermination.conditions:type_name -> lynx.runner.v1.Condition
-	1,  // 14: lynx.runner.v1.HeartbeatRequest.held:type_name -> lynx.runner.v1.AttemptRef
-	1,  // 15: lynx.runner.v1.ReportStartedRequest.attempt:type_name -> lynx.runner.v1.AttemptRef
-	27, // 16: lynx.runner.v1.ReportStartedRequest.started_at:type_name -> google.protobuf.Timestamp
-	1,  // 17: lynx.runner.v1.ReportResultRequest.attempt:type_name -> lynx.runner.v1.AttemptRef
-	19, // 18: lynx.runner.v1.ReportResultRequest.result:type_name -> lynx.runner.v1.Result
-	27, // 19: lynx.runner.v1.Result.started_at:type_name -> google.protobuf.Timestamp
-	27, // 20: lynx.runner.v1.Result.ended_at:type_name -> google.protobuf.Timestamp
-	20, // 21: lynx.runner.v1.Result.usage:type_name -> lynx.runner.v1.Usage
-	21, // 22: lynx.runner.v1.Result.breach:type_name -> lynx.runner.v1.Breach
-	22, // 23: lynx.runner.v1.Result.telemetry:type_name -> lynx.runner.v1.TelemetrySummary
-	24, // 24: lynx.runner.v1.Result.artifacts:type_name -> lynx.runner.v1.Artifact
-	25, // 25: lynx.runner.v1.Result.metrics:type_name -> lynx.runner.v1.Result.MetricsEntry
-	12, // 26: lynx.runner.v1.Breach.condition:type_name -> lynx.runner.v1.Condition
-	27, // 27: lynx.runner.v1.Breach.received_at:type_name -> google.protobuf.Timestamp
-	23, // 28: lynx.runner.v1.TelemetrySummary.variables:type_name -> lynx.runner.v1.VariableSummary
-	3,  // 29: lynx.runner.v1.RunnerService.Register:input_type -> lynx.runner.v1.RegisterRequest
-	5,  // 30: lynx.runner.v1.RunnerService.ClaimJobs:input_type -> lynx.runner.v1.ClaimJobsRequest
-	13, // 31: lynx.runner.v1.RunnerService.Heartbeat:input_type -> lynx.runner.v1.HeartbeatRequest
-	15, // 32: lynx.runner.v1.RunnerService.ReportStarted:input_type -> lynx.runner.v1.ReportStartedRequest
-	17, // 33: lynx.runner.v1.RunnerService.ReportResult:input_type -> lynx.runner.v1.ReportResultRequest
-	4,  // 34: lynx.runner.v1.RunnerService.Register:output_type -> lynx.runner.v1.RegisterResponse
-	6,  // 35: lynx.runner.v1.RunnerService.ClaimJobs:output_type -> lynx.runner.v1.ClaimJobsResponse
-	14, // 36: lynx.runner.v1.RunnerService.Heartbeat:output_type -> lynx.runner.v1.HeartbeatResponse
-	16, // 37: lynx.runner.v1.RunnerService.ReportStarted:output_type -> lynx.runner.v1.ReportStartedResponse
-	18, // 38: lynx.runner.v1.RunnerService.ReportResult:output_type -> lynx.runner.v1.ReportResultResponse
-	34, // [34:39] is the sub-list for method output_type
-	29, // [29:34] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	40, // 2: lynx.runner.v1.RegisterResponse.heartbeat_interval:type_name -> google.protobuf.Duration
+	40, // 3: lynx.runner.v1.RegisterResponse.offline_after:type_name -> google.protobuf.Duration
+	40, // 4: lynx.runner.v1.RegisterResponse.lease_duration:type_name -> google.protobuf.Duration
+	40, // 5: lynx.runner.v1.ClaimJobsRequest.wait:type_name -> google.protobuf.Duration
+	6,  // 6: lynx.runner.v1.ClaimJobsRequest.free:type_name -> lynx.runner.v1.Resources
+	8,  // 7: lynx.runner.v1.ClaimJobsResponse.assignments:type_name -> lynx.runner.v1.Assignment
+	0,  // 8: lynx.runner.v1.Assignment.token:type_name -> lynx.runner.v1.Token
+	9,  // 9: lynx.runner.v1.Assignment.simulation:type_name -> lynx.runner.v1.Simulation
+	10, // 10: lynx.runner.v1.Assignment.parameters:type_name -> lynx.runner.v1.Parameter
+	11, // 11: lynx.runner.v1.Assignment.compute:type_name -> lynx.runner.v1.Compute
+	12, // 12: lynx.runner.v1.Assignment.early_termination:type_name -> lynx.runner.v1.EarlyTermination
+	40, // 13: lynx.runner.v1.Compute.timeout:type_name -> google.protobuf.Duration
+	13, // 14: lynx.runner.v1.EarlyTermination.conditions:type_name -> lynx.runner.v1.Condition
+	1,  // 15: lynx.runner.v1.HeartbeatRequest.held:type_name -> lynx.runner.v1.AttemptRef
+	1,  // 16: lynx.runner.v1.ReportStartedRequest.attempt:type_name -> lynx.runner.v1.AttemptRef
+	41, // 17: lynx.runner.v1.ReportStartedRequest.started_at:type_name -> google.protobuf.Timestamp
+	1,  // 18: lynx.runner.v1.ReportResultRequest.attempt:type_name -> lynx.runner.v1.AttemptRef
+	20, // 19: lynx.runner.v1.ReportResultRequest.result:type_name -> lynx.runner.v1.Result
+	41, // 20: lynx.runner.v1.Result.started_at:type_name -> google.protobuf.Timestamp
+	41, // 21: lynx.runner.v1.Result.ended_at:type_name -> google.protobuf.Timestamp
+	21, // 22: lynx.runner.v1.Result.usage:type_name -> lynx.runner.v1.Usage
+	22, // 23: lynx.runner.v1.Result.breach:type_name -> lynx.runner.v1.Breach
+	23, // 24: lynx.runner.v1.Result.telemetry:type_name -> lynx.runner.v1.TelemetrySummary
+	25, // 25: lynx.runner.v1.Result.artifacts:type_name -> lynx.runner.v1.Artifact
+	39, // 26: lynx.runner.v1.Result.metrics:type_name -> lynx.runner.v1.Result.MetricsEntry
+	13, // 27: lynx.runner.v1.Breach.condition:type_name -> lynx.runner.v1.Condition
+	41, // 28: lynx.runner.v1.Breach.received_at:type_name -> google.protobuf.Timestamp
+	24, // 29: lynx.runner.v1.TelemetrySummary.variables:type_name -> lynx.runner.v1.VariableSummary
+	1,  // 30: lynx.runner.v1.ListFilesRequest.attempt:type_name -> lynx.runner.v1.AttemptRef
+	28, // 31: lynx.runner.v1.ListFilesResponse.files:type_name -> lynx.runner.v1.StoredFile
+	30, // 32: lynx.runner.v1.PutFilesRequest.open:type_name -> lynx.runner.v1.PutFilesOpen
+	31, // 33: lynx.runner.v1.PutFilesRequest.file:type_name -> lynx.runner.v1.FileHeader
+	1,  // 34: lynx.runner.v1.PutFilesOpen.attempt:type_name -> lynx.runner.v1.AttemptRef
+	34, // 35: lynx.runner.v1.TailRequest.open:type_name -> lynx.runner.v1.TailOpen
+	35, // 36: lynx.runner.v1.TailRequest.log:type_name -> lynx.runner.v1.LogChunk
+	36, // 37: lynx.runner.v1.TailRequest.telemetry:type_name -> lynx.runner.v1.TelemetryChunk
+	37, // 38: lynx.runner.v1.TailRequest.end:type_name -> lynx.runner.v1.TailEnd
+	42, // 39: lynx.runner.v1.TelemetryChunk.samples:type_name -> lynx.telemetry.v1.Sample
+	3,  // 40: lynx.runner.v1.RunnerService.Register:input_type -> lynx.runner.v1.RegisterRequest
+	5,  // 41: lynx.runner.v1.RunnerService.ClaimJobs:input_type -> lynx.runner.v1.ClaimJobsRequest
+	14, // 42: lynx.runner.v1.RunnerService.Heartbeat:input_type -> lynx.runner.v1.HeartbeatRequest
+	16, // 43: lynx.runner.v1.RunnerService.ReportStarted:input_type -> lynx.runner.v1.ReportStartedRequest
+	18, // 44: lynx.runner.v1.RunnerService.ReportResult:input_type -> lynx.runner.v1.ReportResultRequest
+	26, // 45: lynx.runner.v1.RunnerService.ListFiles:input_type -> lynx.runner.v1.ListFilesRequest
+	29, // 46: lynx.runner.v1.RunnerService.PutFiles:input_type -> lynx.runner.v1.PutFilesRequest
+	33, // 47: lynx.runner.v1.RunnerService.Tail:input_type -> lynx.runner.v1.TailRequest
+	4,  // 48: lynx.runner.v1.RunnerService.Register:output_type -> lynx.runner.v1.RegisterResponse
+	7,  // 49: lynx.runner.v1.RunnerService.ClaimJobs:output_type -> lynx.runner.v1.ClaimJobsResponse
+	15, // 50: lynx.runner.v1.RunnerService.Heartbeat:output_type -> lynx.runner.v1.HeartbeatResponse
+	17, // 51: lynx.runner.v1.RunnerService.ReportStarted:output_type -> lynx.runner.v1.ReportStartedResponse
+	19, // 52: lynx.runner.v1.RunnerService.ReportResult:output_type -> lynx.runner.v1.ReportResultResponse
+	27, // 53: lynx.runner.v1.RunnerService.ListFiles:output_type -> lynx.runner.v1.ListFilesResponse
+	32, // 54: lynx.runner.v1.RunnerService.PutFiles:output_type -> lynx.runner.v1.PutFilesResponse
+	38, // 55: lynx.runner.v1.RunnerService.Tail:output_type -> lynx.runner.v1.TailResponse
+	48, // [48:56] is the sub-list for method output_type
+	40, // [40:48] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_lynx_runner_v1_runner_proto_init() }
@@ -2075,16 +3140,27 @@ func file_lynx_runner_v1_runner_proto_init() {
 	if File_lynx_runner_v1_runner_proto != nil {
 		return
 	}
-	file_lynx_runner_v1_runner_proto_msgTypes[8].OneofWrappers = []any{}
-	file_lynx_runner_v1_runner_proto_msgTypes[19].OneofWrappers = []any{}
-	file_lynx_runner_v1_runner_proto_msgTypes[21].OneofWrappers = []any{}
+	file_lynx_runner_v1_runner_proto_msgTypes[9].OneofWrappers = []any{}
+	file_lynx_runner_v1_runner_proto_msgTypes[20].OneofWrappers = []any{}
+	file_lynx_runner_v1_runner_proto_msgTypes[22].OneofWrappers = []any{}
+	file_lynx_runner_v1_runner_proto_msgTypes[29].OneofWrappers = []any{
+		(*PutFilesRequest_Open)(nil),
+		(*PutFilesRequest_File)(nil),
+		(*PutFilesRequest_Chunk)(nil),
+	}
+	file_lynx_runner_v1_runner_proto_msgTypes[33].OneofWrappers = []any{
+		(*TailRequest_Open)(nil),
+		(*TailRequest_Log)(nil),
+		(*TailRequest_Telemetry)(nil),
+		(*TailRequest_End)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lynx_runner_v1_runner_proto_rawDesc), len(file_lynx_runner_v1_runner_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   26,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

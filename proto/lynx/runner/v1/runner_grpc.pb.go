@@ -27,6 +27,9 @@ const (
 	RunnerService_Heartbeat_FullMethodName     = "/lynx.runner.v1.RunnerService/Heartbeat"
 	RunnerService_ReportStarted_FullMethodName = "/lynx.runner.v1.RunnerService/ReportStarted"
 	RunnerService_ReportResult_FullMethodName  = "/lynx.runner.v1.RunnerService/ReportResult"
+	RunnerService_ListFiles_FullMethodName     = "/lynx.runner.v1.RunnerService/ListFiles"
+	RunnerService_PutFiles_FullMethodName      = "/lynx.runner.v1.RunnerService/PutFiles"
+	RunnerService_Tail_FullMethodName          = "/lynx.runner.v1.RunnerService/Tail"
 )
 
 // RunnerServiceClient is the client API for RunnerService service.
@@ -59,6 +62,22 @@ type RunnerServiceClient interface {
 	// ReportResult hands in an attempt's result. Idempotent by attempt and token:
 	// the same result again is acknowledged again.
 	ReportResult(ctx context.Context, in *ReportResultRequest, opts ...grpc.CallOption) (*ReportResultResponse, error)
+	// ListFiles says what the platform has of an attempt's files, so that a runner
+	// that was cut off sends only what is missing.
+	ListFiles(ctx context.Context, in *ListFilesRequest, opts ...grpc.CallOption) (*ListFilesResponse, error)
+	// PutFiles hands in files of an attempt whose result was acknowledged: its
+	// logs, telemetry and artifacts. Only where RegisterResponse.keep_files says
+	// that the platform keeps them. The first message is `open`; then each file is
+	// a `file` message and its bytes in `chunk` messages, in order. Bytes that
+	// arrived stay also when the stream breaks, and the next stream may go on
+	// behind them. A file is there once its size and SHA-256 are those announced;
+	// one that does not match is discarded (DATA_LOSS). Putting a file that is
+	// there already does nothing.
+	PutFiles(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[PutFilesRequest, PutFilesResponse], error)
+	// Tail is open for as long as the session: the platform says what somebody
+	// watches, the runner sends it. A runner that has lost the stream opens it
+	// again.
+	Tail(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[TailRequest, TailResponse], error)
 }
 
 type runnerServiceClient struct {
@@ -119,6 +138,42 @@ func (c *runnerServiceClient) ReportResult(ctx context.Context, in *ReportResult
 	return out, nil
 }
 
+func (c *runnerServiceClient) ListFiles(ctx context.Context, in *ListFilesRequest, opts ...grpc.CallOption) (*ListFilesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListFilesResponse)
+	err := c.cc.Invoke(ctx, RunnerService_ListFiles_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *runnerServiceClient) PutFiles(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[PutFilesRequest, PutFilesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &RunnerService_ServiceDesc.Streams[0], RunnerService_PutFiles_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[PutFilesRequest, PutFilesResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type RunnerService_PutFilesClient = grpc.ClientStreamingClient[PutFilesRequest, PutFilesResponse]
+
+func (c *runnerServiceClient) Tail(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[TailRequest, TailResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &RunnerService_ServiceDesc.Streams[1], RunnerService_Tail_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[TailRequest, TailResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type RunnerService_TailClient = grpc.BidiStreamingClient[TailRequest, TailResponse]
+
 // RunnerServiceServer is the server API for RunnerService service.
 // All implementations must embed UnimplementedRunnerServiceServer
 // for forward compatibility.
@@ -149,6 +204,22 @@ type RunnerServiceServer interface {
 	// ReportResult hands in an attempt's result. Idempotent by attempt and token:
 	// the same result again is acknowledged again.
 	ReportResult(context.Context, *ReportResultRequest) (*ReportResultResponse, error)
+	// ListFiles says what the platform has of an attempt's files, so that a runner
+	// that was cut off sends only what is missing.
+	ListFiles(context.Context, *ListFilesRequest) (*ListFilesResponse, error)
+	// PutFiles hands in files of an attempt whose result was acknowledged: its
+	// logs, telemetry and artifacts. Only where RegisterResponse.keep_files says
+	// that the platform keeps them. The first message is `open`; then each file is
+	// a `file` message and its bytes in `chunk` messages, in order. Bytes that
+	// arrived stay also when the stream breaks, and the next stream may go on
+	// behind them. A file is there once its size and SHA-256 are those announced;
+	// one that does not match is discarded (DATA_LOSS). Putting a file that is
+	// there already does nothing.
+	PutFiles(grpc.ClientStreamingServer[PutFilesRequest, PutFilesResponse]) error
+	// Tail is open for as long as the session: the platform says what somebody
+	// watches, the runner sends it. A runner that has lost the stream opens it
+	// again.
+	Tail(grpc.BidiStreamingServer[TailRequest, TailResponse]) error
 	mustEmbedUnimplementedRunnerServiceServer()
 }
 
@@ -173,6 +244,15 @@ func (UnimplementedRunnerServiceServer) ReportStarted(context.Context, *ReportSt
 }
 func (UnimplementedRunnerServiceServer) ReportResult(context.Context, *ReportResultRequest) (*ReportResultResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ReportResult not implemented")
+}
+func (UnimplementedRunnerServiceServer) ListFiles(context.Context, *ListFilesRequest) (*ListFilesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListFiles not implemented")
+}
+func (UnimplementedRunnerServiceServer) PutFiles(grpc.ClientStreamingServer[PutFilesRequest, PutFilesResponse]) error {
+	return status.Error(codes.Unimplemented, "method PutFiles not implemented")
+}
+func (UnimplementedRunnerServiceServer) Tail(grpc.BidiStreamingServer[TailRequest, TailResponse]) error {
+	return status.Error(codes.Unimplemented, "method Tail not implemented")
 }
 func (UnimplementedRunnerServiceServer) mustEmbedUnimplementedRunnerServiceServer() {}
 func (UnimplementedRunnerServiceServer) testEmbeddedByValue()                       {}
@@ -285,6 +365,38 @@ func _RunnerService_ReportResult_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RunnerService_ListFiles_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListFilesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RunnerServiceServer).ListFiles(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RunnerService_ListFiles_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RunnerServiceServer).ListFiles(ctx, req.(*ListFilesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RunnerService_PutFiles_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(RunnerServiceServer).PutFiles(&grpc.GenericServerStream[PutFilesRequest, PutFilesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type RunnerService_PutFilesServer = grpc.ClientStreamingServer[PutFilesRequest, PutFilesResponse]
+
+func _RunnerService_Tail_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(RunnerServiceServer).Tail(&grpc.GenericServerStream[TailRequest, TailResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type RunnerService_TailServer = grpc.BidiStreamingServer[TailRequest, TailResponse]
+
 // RunnerService_ServiceDesc is the grpc.ServiceDesc for RunnerService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -312,7 +424,23 @@ var RunnerService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "ReportResult",
 			Handler:    _RunnerService_ReportResult_Handler,
 		},
+		{
+			MethodName: "ListFiles",
+			Handler:    _RunnerService_ListFiles_Handler,
+		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "PutFiles",
+			Handler:       _RunnerService_PutFiles_Handler,
+			ClientStreams: true,
+		},
+		{
+			StreamName:    "Tail",
+			Handler:       _RunnerService_Tail_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
+		},
+	},
 	Metadata: "lynx/runner/v1/runner.proto",
 }
