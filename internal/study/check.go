@@ -22,6 +22,7 @@ const (
 	maxImage          = 512
 	maxTimeoutSeconds = 30 * 24 * 3600
 	defaultType       = "basilisk"
+	commandType       = "command"
 )
 
 var (
@@ -105,14 +106,20 @@ func (c checker) simulation(s *Simulation) {
 	c.text(at("name"), s.Name, 1, maxName)
 	c.text(at("version"), s.Version, 0, maxVersion)
 	c.positive(at("duration_minutes"), s.DurationMinutes)
-	if !c.doc.Has(at("type")) {
+	switch {
+	case !c.doc.Has(at("type")) && c.doc.Has(at("command")):
+		s.Type = commandType
+	case !c.doc.Has(at("type")):
 		s.Type = defaultType
-	} else if !simulationType.MatchString(s.Type) {
+	case !simulationType.MatchString(s.Type):
 		c.doc.Errorf(at("type"), "%q is no simulation type; want lower-case letters, digits, _ and -, a letter first, at most 64", s.Type)
 	}
 	if c.doc.Has(at("entrypoint")) {
 		c.problem(at("entrypoint"), checkEntrypoint(s.Entrypoint))
 		s.Entrypoint = path.Clean(s.Entrypoint)
+	}
+	if c.doc.Has(at("command")) {
+		c.command(at("command"), s.Command)
 	}
 }
 

@@ -152,6 +152,10 @@ func TestParseAccepts(t *testing.T) {
 		{"largest seed", "simulation: {name: x}\nmonte_carlo: {runs: 1, seed: 9007199254740991}", func(r *study.Request) bool { return *r.Config.MonteCarlo.Seed == study.MaxSeed }},
 		{"random", "simulation: {name: x}\nmonte_carlo: {runs: 1, sampling_method: random}", func(r *study.Request) bool { return r.Config.MonteCarlo.SamplingMethod == study.Random }},
 		{"other type", "simulation: {name: x, type: px4_sitl}\nmonte_carlo: {runs: 1}", func(r *study.Request) bool { return r.Config.Simulation.Type == "px4_sitl" }},
+		{"a command is kept as it is, and is of type command", "simulation: {name: x, command: [./sim, ' -x ', '$(id)', \"a\\nb\"]}\nmonte_carlo: {runs: 1}", func(r *study.Request) bool {
+			return slices.Equal(r.Config.Simulation.Command, []string{"./sim", " -x ", "$(id)", "a\nb"}) && r.Config.Simulation.Type == "command"
+		}},
+		{"a command of another type", "simulation: {name: x, type: orbital, command: [sim]}\nmonte_carlo: {runs: 1}", func(r *study.Request) bool { return r.Config.Simulation.Type == "orbital" }},
 		{"entrypoint is cleaned", "simulation: {name: x, entrypoint: ./a//b/./c.py}\nmonte_carlo: {runs: 1}", func(r *study.Request) bool { return r.Config.Simulation.Entrypoint == "a/b/c.py" }},
 		{"dots in names", "simulation: {name: x}\nmonte_carlo: {runs: 1}\ndispersions: {a.b-c: {distribution: {type: constant, value: -0.5}, units: '1'}}", func(r *study.Request) bool {
 			return r.Config.Dispersions["a.b-c"].Distribution.Quantile(0.3) == -0.5
@@ -237,6 +241,9 @@ func drawRequest(t *rapid.T) *study.Request {
 			Name: name, Variable: text.Draw(t, "variable"), Operator: rapid.SampledFrom(study.Operators()).Draw(t, "operator"),
 			Threshold: rapid.Float64().Draw(t, "threshold"), Units: drawUnits(t), Description: rapid.StringMatching(`[ -~\n\t]{0,20}`).Draw(t, "description"),
 		})
+	}
+	if argv := rapid.SliceOfN(rapid.StringMatching(`[ -~\n\täß🚀]{1,20}`), 0, 5).Draw(t, "command"); len(argv) > 0 {
+		r.Config.Simulation.Command, r.Config.Simulation.Type = argv, "command"
 	}
 	r.Config.Compute.MaxRetries = rapid.IntRange(0, study.MaxRetries).Draw(t, "retries")
 	r.Config.Compute.Container.CPURequest = rapid.SampledFrom([]study.Quantity{"", "1", "0.5", "250m"}).Draw(t, "cpu")

@@ -12,6 +12,10 @@ const (
 	MaxValues = 20_000_000
 	// MaxRetries is the largest compute.max_retries.
 	MaxRetries = 10
+	// MaxCommand is the largest number of items of simulation.command.
+	MaxCommand = 256
+	// MaxArgument is the length of one of these items, in bytes.
+	MaxArgument = 4096
 )
 
 // Request is a submission: a study and the name of the batch that it makes. It
@@ -39,7 +43,7 @@ type Config struct {
 // Simulation says what to run.
 type Simulation struct {
 	// Type is matched against a runner's supported_simulation_types; Parse fills
-	// in "basilisk".
+	// in "command" where there is a Command, and else "basilisk".
 	Type    string `yaml:"type" json:"type"`
 	Name    string `yaml:"name" json:"name,omitempty"`
 	Version string `yaml:"version" json:"version,omitempty"`
@@ -49,6 +53,10 @@ type Simulation struct {
 	// Entrypoint overrides the runner's: a clean slash-separated path below its
 	// working directory. Empty means the runner's.
 	Entrypoint string `yaml:"entrypoint" json:"entrypoint,omitempty"`
+	// Command is the program in the image and its arguments, for a type that the
+	// runner's engine command launches. It is an argument list and passes no shell:
+	// 1 to MaxCommand non-empty texts, none with a NUL. Not beside Entrypoint.
+	Command []string `yaml:"command" json:"command,omitempty"`
 }
 
 // MonteCarlo says how many runs there are and how they are drawn.
