@@ -48,6 +48,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/tetryx/lynx-runner/executor"
+	"github.com/tetryx/lynx-runner/executor/internal/attempts"
 )
 
 // PullPolicy says when an image is pulled from its registry.
@@ -154,8 +155,7 @@ type Executor struct {
 	// warned holds the engine's warnings that have been logged: once is enough.
 	warned sync.Map
 
-	mu      sync.Mutex
-	handles map[string]*pending // by attempt id
+	attempts attempts.Registry[*handle]
 }
 
 var _ executor.Executor = (*Executor)(nil)
@@ -188,7 +188,6 @@ func New(ctx context.Context, cfg Config) (*Executor, error) {
 		starts: make(chan struct{}, cfg.MaxStarts),
 		open:   openInit,
 		live:   live, cancel: cancel,
-		handles: map[string]*pending{},
 	}
 	info.log(e.log)
 	return e, nil

@@ -152,7 +152,7 @@ func (h *handle) Remove(ctx context.Context) error {
 	}
 	h.release()
 	removeOwnFiles(h.runtimeDir)
-	h.exec.forget(h.attempt, h)
+	h.exec.attempts.Forget(h.attempt, h)
 	return nil
 }
 

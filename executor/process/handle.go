@@ -156,7 +156,7 @@ func (h *handle) Remove(ctx context.Context) error {
 	if err := h.exec.forgetState(h.AttemptID()); err != nil {
 		return fmt.Errorf("state of attempt %s: %w", h.AttemptID(), err)
 	}
-	h.exec.forget(h.AttemptID(), h)
+	h.exec.attempts.Forget(h.AttemptID(), h)
 	return nil
 }
 

@@ -61,6 +61,7 @@ import (
 	"time"
 
 	"github.com/tetryx/lynx-runner/executor"
+	"github.com/tetryx/lynx-runner/executor/internal/attempts"
 )
 
 // Config is what an Executor is made of.
@@ -98,8 +99,7 @@ type Executor struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	mu      sync.Mutex
-	handles map[string]*pending // by attempt id
+	attempts attempts.Registry[*handle]
 }
 
 var _ executor.Executor = (*Executor)(nil)
@@ -126,7 +126,7 @@ func New(cfg Config) (*Executor, error) {
 	if !filepath.IsAbs(cfg.Dir) {
 		return nil, fmt.Errorf("process executor: the directory %q is not an absolute path", cfg.Dir)
 	}
-	e := &Executor{cfg: cfg, log: cfg.Log, uid: os.Geteuid(), handles: map[string]*pending{}}
+	e := &Executor{cfg: cfg, log: cfg.Log, uid: os.Geteuid()}
 	e.live, e.cancel = context.WithCancel(context.Background())
 	e.findGroups()
 	return e, nil

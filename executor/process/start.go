@@ -29,13 +29,6 @@ const (
 	toldWithin = 10 * time.Second
 )
 
-// pending is a handle that somebody is making, or has made.
-type pending struct {
-	ready  chan struct{}
-	handle *handle
-	err    error
-}
-
 // Start implements executor.Executor.
 func (e *Executor) Start(ctx context.Context, spec executor.Spec) (executor.Handle, error) {
 	if err := e.validate(spec); err != nil {
@@ -46,45 +39,11 @@ func (e *Executor) Start(ctx context.Context, spec executor.Spec) (executor.Hand
 
 // once makes an attempt's handle, or returns the one that was or is being made.
 func (e *Executor) once(ctx context.Context, attempt string, newOne func() (*handle, error)) (executor.Handle, error) {
-	for {
-		e.mu.Lock()
-		p, found := e.handles[attempt]
-		if !found {
-			p = &pending{ready: make(chan struct{})}
-			e.handles[attempt] = p
-		}
-		e.mu.Unlock()
-		if !found {
-			if p.handle, p.err = newOne(); p.err != nil {
-				e.mu.Lock()
-				delete(e.handles, attempt)
-				e.mu.Unlock()
-			}
-			close(p.ready)
-			if p.err != nil {
-				return nil, p.err
-			}
-			return p.handle, nil
-		}
-		select {
-		case <-p.ready:
-			if p.err == nil {
-				return p.handle, nil
-			}
-			// The other one failed; this call has a try of its own.
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
+	h, err := e.attempts.Once(ctx, attempt, newOne)
+	if err != nil {
+		return nil, err // not a nil *handle, which is no nil Handle
 	}
-}
-
-// forget drops a handle that was removed.
-func (e *Executor) forget(attempt string, h *handle) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if p := e.handles[attempt]; p != nil && p.handle == h {
-		delete(e.handles, attempt)
-	}
+	return h, nil
 }
 
 // launch starts an attempt, or takes up the one that is there.
