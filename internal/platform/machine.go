@@ -77,6 +77,10 @@ func finish(b *Batch, j *Job, a *Attempt, o api.Outcome, message string, started
 		j.StartedAt = a.StartedAt
 	}
 	a.EndedAt, a.Outcome, a.ErrorMessage, a.HasResult = now, o, message, true
+	if !a.StartedAt.IsZero() {
+		b.Ended++
+		b.EndedFor += now.Sub(a.ClaimedAt)
+	}
 	j.Reported = a.Number
 	j.Outcome, j.ErrorMessage = o, message
 	if o == api.OutcomeLeaseLost { // of the current attempt: its runner gave it up

@@ -29,6 +29,10 @@ type Batch struct {
 	CompletedAt time.Time
 	// Revision grows with every change of the batch or of one of its jobs.
 	Revision uint64
+	// Ended is how many attempts were reported of those that executed, and EndedFor
+	// how long runners had them, from claim to result, in all.
+	Ended    int
+	EndedFor time.Duration
 	// Spec is what the submission fixed. It is shared: never change it.
 	Spec *Spec
 }
@@ -72,6 +76,9 @@ type Simulation struct {
 	Version         string   `json:"version"`
 	DurationMinutes *float64 `json:"duration_minutes"`
 	Entrypoint      string   `json:"entrypoint"`
+	// Command is the program and its arguments, of engine `command`; nil if the
+	// study names none.
+	Command []string `json:"command,omitempty"`
 }
 
 // Compute is what each attempt asks for; zero means the runner's default.
@@ -193,16 +200,28 @@ type Runner struct {
 	InstallationID, SessionID   string
 	Version, Hostname, Executor string
 	Capabilities                api.Capabilities
+	// GPUs is how many its jobs may be given in all; Default is what a job that
+	// asks for no CPU or memory is counted with.
+	GPUs    int64
+	Default Resources
 	// Drain says that a user wants no new jobs on it, Draining that the runner
 	// itself wants none because it is about to stop.
 	Drain, Draining bool
-	RegisteredAt    time.Time
+	// Paused is a sentence about why the runner itself wants no new jobs for now;
+	// "" if it takes them.
+	Paused       string
+	RegisteredAt time.Time
 	// SeenAt is the last registration or heartbeat.
 	SeenAt time.Time
 }
 
 // takesJobs reports whether the runner is to be given new jobs.
-func (r *Runner) takesJobs() bool { return !r.Drain && !r.Draining }
+func (r *Runner) takesJobs() bool { return !r.Drain && !r.Draining && r.Paused == "" }
+
+// Resources is an amount of what jobs ask for.
+type Resources struct {
+	CPUMillis, MemoryBytes, GPUs int64
+}
 
 // Registration is what a runner says about itself.
 type Registration struct {
@@ -240,6 +259,9 @@ type JobView struct {
 	Job
 
 	Spec *Spec
+	// PendingReason is a sentence about why no runner that is connected would take
+	// this Pending job; "" if one would, and for a job in another state.
+	PendingReason string
 	// History has the job's attempts by number. Only [Service.Job] sets it.
 	History []Attempt
 }
@@ -258,6 +280,10 @@ type RunResult struct {
 type JobFilter struct {
 	BatchID string
 	State   api.JobState
+	// RunIndex is the run index wanted; nil does not restrict.
+	RunIndex *int
+	// IDPrefix is what the id begins with.
+	IDPrefix string
 }
 
 // Page says which part of a list is wanted.

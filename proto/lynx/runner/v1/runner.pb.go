@@ -2657,8 +2657,11 @@ func (x *TelemetryChunk) GetDroppedSamples() uint64 {
 	return 0
 }
 
-// TailEnd says that no more comes of an attempt, in answer to a Watch: it has
-// ended here, or the runner does not have it.
+// TailEnd says that no more comes of an attempt: it has ended here, the runner
+// does not have it, or a TailResponse said that nothing of it is watched any
+// more. Every TailResponse of nothing is answered by one, behind all that was
+// sent for those before: the platform tells by it what a stream that it
+// asked for anew begins with.
 type TailEnd struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	AttemptId     string                 `protobuf:"bytes,1,opt,name=attempt_id,json=attemptId,proto3" json:"attempt_id,omitempty"`
