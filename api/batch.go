@@ -73,6 +73,9 @@ type BatchStatus struct {
 	Batch Batch `json:"batch"`
 	// JobsByStatus has every state as a key, also those with no job.
 	JobsByStatus map[JobState]int `json:"jobs_by_status" doc:"From state to the number of jobs in it; every state is there."`
+	// EstimatedCompletionTimeMins is nil where the platform can't tell: before any
+	// run of the batch has ended, and once the batch is over.
+	EstimatedCompletionTimeMins *float64 `json:"estimated_completion_time_mins" doc:"Minutes until the batch is expected to be over; null where that is not known."`
 	// Revision grows whenever something about the batch or its jobs changes;
 	// [Client.WaitBatch] takes the last one seen.
 	Revision uint64 `json:"revision" doc:"Grows with every change; give the last one seen as ?revision= to wait for the next."`

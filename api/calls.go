@@ -43,6 +43,10 @@ type JobFilter struct {
 
 	BatchID string
 	Status  JobState
+	// RunIndex is a row of the sampling design; nil does not restrict.
+	RunIndex *int
+	// IDPrefix is how the job's id begins.
+	IDPrefix string
 }
 
 // Health asks whether the platform works.
@@ -116,6 +120,12 @@ func (c *Client) Jobs(ctx context.Context, f JobFilter) (*Page[Job], error) {
 	}
 	if f.Status != "" {
 		q.Set("status", string(f.Status))
+	}
+	if f.RunIndex != nil {
+		q.Set("run_index", strconv.Itoa(*f.RunIndex))
+	}
+	if f.IDPrefix != "" {
+		q.Set("id_prefix", f.IDPrefix)
 	}
 	return get[Page[Job]](ctx, c, q, "jobs")
 }

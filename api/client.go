@@ -123,22 +123,12 @@ func (c *Client) call(ctx context.Context, method string, path []string, query u
 func (c *Client) send(ctx context.Context, method string, path []string, query url.Values,
 	contentType string, body []byte, out any,
 ) error {
-	escaped, err := escape(path)
+	req, err := c.request(ctx, method, path, query, body)
 	if err != nil {
 		return err
 	}
-	u := c.base.JoinPath(escaped...)
-	u.RawQuery = query.Encode()
-	req, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body))
-	if err != nil {
-		return fmt.Errorf("%s %s: %w", method, u.Path, err)
-	}
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
-	}
-	req.Header.Set("Accept", "application/json")
-	if c.token != "" {
-		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
 	res, err := c.http.Do(req)
 	if err != nil {
@@ -146,6 +136,25 @@ func (c *Client) send(ctx context.Context, method string, path []string, query u
 	}
 	defer func() { _ = res.Body.Close() }()
 	return decode(ctx, res, out)
+}
+
+// request makes a request with the token that asks for JSON.
+func (c *Client) request(ctx context.Context, method string, path []string, query url.Values, body []byte) (*http.Request, error) {
+	escaped, err := escape(path)
+	if err != nil {
+		return nil, err
+	}
+	u := c.base.JoinPath(escaped...)
+	u.RawQuery = query.Encode()
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", method, u.Path, err)
+	}
+	req.Header.Set("Accept", JSON)
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	return req, nil
 }
 
 // escape makes one path element of each string. Three can't be written as one.

@@ -76,4 +76,7 @@ type Job struct {
 	CompletedAt     *time.Time `json:"completed_at"`
 	AssignedRunner  *string    `json:"assigned_runner" doc:"The runner's id."`
 	ErrorMessage    *string    `json:"error_message" doc:"A sentence for people."`
+	// PendingReason is why nobody takes a job that is Pending; nil where one only
+	// has to wait for a free runner.
+	PendingReason *string `json:"pending_reason" doc:"Why no runner takes a job that is Pending, a sentence for people; null if it only has to wait for a free one."`
 }

@@ -58,6 +58,9 @@ type Artifact struct {
 	Size int64  `json:"size" doc:"Bytes."`
 	// SHA256 is lower-case hexadecimal.
 	SHA256 string `json:"sha256"`
+	// URL is where the platform serves the file, a path with a query relative to
+	// its address; empty for a file that the platform does not keep.
+	URL string `json:"url,omitempty" doc:"Where the file can be downloaded, relative to the platform's address; absent if the platform does not keep it."`
 }
 
 // VariableSummary sums up one telemetry variable over an attempt. Min, Max and

@@ -24,6 +24,12 @@ type Capabilities struct {
 	MemoryGB                 float64  `json:"memory_gb"`
 	GPUAvailable             bool     `json:"gpu_available"`
 	SupportedSimulationTypes []string `json:"supported_simulation_types" nullable:"false"`
+	// GPUs is how many the runner's jobs may be given in all.
+	GPUs int `json:"gpus" doc:"How many GPUs jobs may be given in all."`
+	// DefaultCPUMillis and DefaultMemoryBytes are what a job that asks for nothing
+	// is counted with; 0 is not known.
+	DefaultCPUMillis   int64 `json:"default_cpu_millis" doc:"What a job that asks for no CPU is counted with, in thousandths of one."`
+	DefaultMemoryBytes int64 `json:"default_memory_bytes" doc:"What a job that asks for no memory is counted with."`
 }
 
 // Runner is a worker as the platform knows it.
@@ -34,6 +40,9 @@ type Runner struct {
 	// Drain says that a user asked the runner to take no new jobs; its state is
 	// Maintenance while it is connected.
 	Drain bool `json:"drain" doc:"Whether a user drained the runner."`
+	// Paused is why a runner takes no new jobs for now although it is connected
+	// and not drained, such as a full disk; empty if it takes jobs.
+	Paused string `json:"paused" doc:"Why the runner takes no new jobs for now, a sentence for people; empty if it takes jobs."`
 	// ActiveJobs counts the attempts that the runner holds.
 	ActiveJobs      int       `json:"active_jobs"`
 	Hostname        string    `json:"hostname"`
