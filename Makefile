@@ -10,9 +10,12 @@ TOOLS    := $(CACHE)/tools
 VENV     := $(CACHE)/venv
 export PATH := $(TOOLS):$(PATH)
 
-VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-LDFLAGS  := -s -w -X main.version=$(VERSION)
-GOBUILD  := go build -trimpath -ldflags '$(LDFLAGS)'
+# Both are empty where there is no repository, or no tag; a packager sets them.
+VERSION  ?= $(shell git describe --tags 2>/dev/null)
+COMMIT   ?= $(shell git describe --always --abbrev=40 --exclude='*' --dirty 2>/dev/null)
+INFO     := github.com/tetryx/lynx-runner/cmd/internal/buildinfo
+LDFLAGS  := -s -w -X $(INFO).number=$(VERSION) -X $(INFO).commit=$(COMMIT)
+GOBUILD  := go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
 BINARIES := lynxctl lynx-server lynx-runner lynx-shim
 
 TUTORIAL := scenarios/aerospace/configs/basic_orbit_tutorial.yaml

@@ -11,12 +11,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tetryx/lynx-runner/cmd/internal/buildinfo"
 	"github.com/tetryx/lynx-runner/cmd/internal/wire"
 	"github.com/tetryx/lynx-runner/executor"
 )
 
-// version is set by the linker.
-var version = "unknown"
+// version is what --version prints, and what the manifests have.
+var version = buildinfo.Version()
 
 // The exit statuses.
 const (

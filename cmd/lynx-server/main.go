@@ -11,11 +11,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tetryx/lynx-runner/cmd/internal/buildinfo"
 	"github.com/tetryx/lynx-runner/cmd/internal/wire"
 )
 
-// version is set by the linker.
-var version = "unknown"
+// version is what --version prints.
+var version = buildinfo.Version()
 
 // The exit statuses.
 const (

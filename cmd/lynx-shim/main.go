@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"runtime/debug"
 
+	"github.com/tetryx/lynx-runner/cmd/internal/buildinfo"
 	"github.com/tetryx/lynx-runner/internal/shim"
 )
 
@@ -21,15 +21,8 @@ func main() {
 		os.Exit(2)
 	}
 	if os.Args[1] == "--version" {
-		fmt.Println("lynx-shim", version())
+		fmt.Println("lynx-shim version", buildinfo.Version())
 		return
 	}
 	os.Exit(shim.Main(os.Args[1]))
-}
-
-func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "(unknown)"
 }

@@ -7,12 +7,13 @@ import (
 	"os"
 	"time"
 
+	"github.com/tetryx/lynx-runner/cmd/internal/buildinfo"
 	"github.com/tetryx/lynx-runner/cmd/internal/wire"
 	"github.com/tetryx/lynx-runner/internal/cli"
 )
 
-// version is set by the linker.
-var version = "unknown"
+// version is what --version prints.
+var version = buildinfo.Version()
 
 func main() { os.Exit(run()) }
 
