@@ -72,6 +72,7 @@ type Service struct {
 	began    time.Time
 	waiters  waiters
 	watchers watchers
+	feed     feed
 }
 
 // New makes the service over a store that no other service uses at the same time.
@@ -91,6 +92,8 @@ type unit struct {
 	now     time.Time
 	batches map[string]tracked
 	wakes   []work
+	// changes go into the feed.
+	changes []Change
 }
 
 // tracked is a batch that may change, and its revision before.
@@ -155,7 +158,7 @@ func (s *Service) update(ctx context.Context, fn func(*unit) error) error {
 			if t.Revision == t.revision {
 				continue
 			}
-			if err := tx.UpdateBatch(*t.Batch); err != nil {
+			if err := u.UpdateBatch(*t.Batch); err != nil {
 				return err
 			}
 		}
@@ -164,6 +167,7 @@ func (s *Service) update(ctx context.Context, fn func(*unit) error) error {
 	if err != nil {
 		return err
 	}
+	s.feed.publish(u.changes)
 	for id, t := range u.batches {
 		if t.Revision != t.revision {
 			s.watchers.changed(id)
