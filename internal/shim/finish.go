@@ -106,12 +106,10 @@ func readSegment(root *os.Root, name string, tail int64) segment {
 	header := make([]byte, segmentHeaderLen)
 	var number int64
 	if _, err := f.ReadAt(header, 0); err == nil {
-		_, _ = fmt.Sscanf(string(header), segmentHeader, &number)
+		number = segmentNumber(header, tail)
 	}
 	info, err := f.Stat()
-	// Far beyond any real job, and no more than can be counted in bytes.
-	most := min(1<<40, math.MaxInt64/4/max(tail, 1))
-	if err != nil || number < 1 || number > most || string(header) != fmt.Sprintf(segmentHeader, number) {
+	if err != nil || number == 0 {
 		return segment{file: f}
 	}
 	return segment{file: f, number: number, length: min(info.Size()-segmentHeaderLen, tail)}
@@ -121,6 +119,10 @@ func readSegment(root *os.Root, name string, tail int64) segment {
 // is a regular one with one link: no link, no FIFO that would block, no other
 // name of something that is not the job's.
 func openRegular(root *os.Root, name string) (*os.File, error) {
+	return openOwn(root, name, os.O_RDWR|unix.O_NONBLOCK|unix.O_NOFOLLOW)
+}
+
+func openOwn(root *os.Root, name string, flags int) (*os.File, error) {
 	before, err := root.Lstat(name)
 	if err != nil {
 		return nil, err
@@ -128,7 +130,7 @@ func openRegular(root *os.Root, name string) (*os.File, error) {
 	if !before.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is not a regular file (%s)", name, before.Mode().Type())
 	}
-	f, err := root.OpenFile(name, os.O_RDWR|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
+	f, err := root.OpenFile(name, flags, 0)
 	if err != nil {
 		return nil, err
 	}
