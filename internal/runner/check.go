@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"google.golang.org/grpc/codes"
@@ -101,15 +102,19 @@ func (c *checker) add(subject string, level Level, format string, args ...any) {
 	c.out.Findings = append(c.out.Findings, Finding{Subject: subject, Level: level, Detail: fmt.Sprintf(format, args...)})
 }
 
-// scenario checks the working directory and the default scenario.
+// scenario checks the commands, the working directory and the default scenario.
 func (c *checker) scenario() engine.Command {
-	engines, err := engine.New(c.cfg.Engines, engine.Options{Python: c.cfg.PythonExecutable, BasiliskEntrypoint: c.cfg.BasiliskEntrypoint})
+	c.commands()
+	if !slices.Contains(c.cfg.Engines, config.EngineBasilisk) {
+		return engine.Command{}
+	}
+	engines, err := newEngines(c.cfg)
 	if err != nil {
 		c.add("scenario", LevelFailed, "%v", err)
 		return engine.Command{}
 	}
 	job := engine.Job{HostWork: c.cfg.WorkingDirectory, Work: executor.ContainerWork, Tmp: jobTmp(c.cfg)}
-	command, err := engines[0].Command(job)
+	command, err := engine.For(engines, config.EngineBasilisk).Command(job)
 	var wrong *engine.InvalidError
 	switch {
 	case err == nil:

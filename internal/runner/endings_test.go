@@ -37,7 +37,7 @@ func TestEndings(t *testing.T) {
 		{"child out of memory, main succeeds", oom(exited(0)), "completed", "", 0, 0},
 		{"file too large", signaled(25), "output_limit", "more than 1Mi in one file", 153, 25},
 		{"shim killed it", executor.Exit{Known: true, Code: 137, Signal: 9, DeadlineKill: true}, "timeout", "while the runner was away", 137, 9},
-		{"no interpreter", executor.Exit{Known: true, Code: 127, ExecError: "/usr/bin/python3: no such file"}, "invalid_job", "python_executable (/usr/bin/python3) must be a path in the image", -1, 0},
+		{"no interpreter", executor.Exit{Known: true, Code: 127, ExecError: "/usr/bin/python3: no such file"}, "invalid_job", "python_executable (/usr/bin/python3) must be a program in the image", -1, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			b := newBench(t)

@@ -33,7 +33,7 @@ func (j *job) collect(ctx context.Context, rec *record) {
 		rec.warnings = append(rec.warnings, "No metrics: "+sentence(err.Error()))
 	}
 	if _, err := os.Stat(rec.paths.telemetryLog); err == nil {
-		if err := telemetry.WriteParquet(rec.paths.telemetryLog, rec.paths.parquet); err != nil {
+		if err := telemetry.WriteParquet(ctx, rec.paths.telemetryLog, rec.paths.parquet); err != nil {
 			note(rec, "telemetry", err)
 		} else {
 			note(rec, "telemetry", os.Remove(rec.paths.telemetryLog))
@@ -53,7 +53,7 @@ func (j *job) evidence(rec *record) evidence {
 	return evidence{
 		cause: j.reason(), verdict: rec.verdict, exit: rec.exit, exited: rec.exited, failure: rec.failure,
 		overLimit: rec.collected.LimitExceeded, incomplete: rec.incomplete,
-		timeout: rec.spec.Timeout, python: j.r.cfg.PythonExecutable, image: j.image(),
+		timeout: rec.spec.Timeout, program: programText(rec), image: rec.image,
 		fileLimit: j.r.cfg.Limits.Output.FileBytes, stderrLine: rec.stderr,
 	}
 }

@@ -41,10 +41,14 @@ type job struct {
 // record is what is known of an attempt. It grows from step to step, and its
 // result is made of it whichever step was the last.
 type record struct {
-	paths   paths
-	spec    executor.Spec
-	engine  string
-	entry   string
+	paths  paths
+	spec   executor.Spec
+	engine string
+	entry  string
+	// program is the setting that the command comes from, image the reference of
+	// the image, for messages.
+	program, image string
+
 	imageID string
 	digest  string
 

@@ -88,7 +88,7 @@ func (j *job) manifest(rec *record, result *runnerv1.Result) manifest {
 			ID: cfg.RunnerID, Version: j.r.deps.Version, Host: host,
 			Executor: j.r.deps.Executor.Version(), Engine: rec.engine,
 		},
-		Image:     manifestImage{Reference: j.image(), ID: rec.imageID},
+		Image:     manifestImage{Reference: rec.image, ID: rec.imageID},
 		Code:      manifestCode{WorkingDirectory: cfg.WorkingDirectory, Entrypoint: rec.entry, Digest: rec.digest, Argv: rec.spec.Argv},
 		Limits:    limitsOf(rec.spec),
 		ClaimedAt: rec.claimed.UTC(), EndedAt: result.GetEndedAt().AsTime(),

@@ -33,7 +33,7 @@ type evidence struct {
 
 	// The rest is for the message.
 	timeout    time.Duration
-	python     string
+	program    string
 	image      string
 	fileLimit  int64
 	stderrLine string
@@ -107,7 +107,7 @@ func classifyExit(e evidence) (api.Outcome, string) {
 	killed := x.Signal == int(unix.SIGKILL) || !x.Known
 	switch {
 	case x.ExecError != "":
-		return api.OutcomeInvalidJob, fmt.Sprintf("The job's command could not be executed: %s python_executable (%s) must be a path in the image %q.", sentence(x.ExecError), e.python, e.image)
+		return api.OutcomeInvalidJob, fmt.Sprintf("The job's command could not be executed: %s %s", sentence(x.ExecError), e.program)
 	case x.DeadlineKill:
 		return api.OutcomeTimeout, fmt.Sprintf("The job ran longer than its time limit of %v and was killed while the runner was away.", e.timeout)
 	case killed && x.OOM.Killed > 0:

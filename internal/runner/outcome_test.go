@@ -71,7 +71,7 @@ var pieces = []piece{
 }
 
 func newEvidence(list ...piece) evidence {
-	e := evidence{exit: executor.Exit{Known: true}, exited: true, timeout: time.Hour, python: "/usr/bin/python3", image: "lynx-basilisk", fileLimit: 1 << 30}
+	e := evidence{exit: executor.Exit{Known: true}, exited: true, timeout: time.Hour, program: "python_executable (/usr/bin/python3) must be a program in the image.", image: "lynx-basilisk", fileLimit: 1 << 30}
 	// Exit first, so that a failure, which means that there is none, has the
 	// last word.
 	for i := len(list) - 1; i >= 0; i-- {
@@ -135,7 +135,7 @@ func TestMessages(t *testing.T) {
 		"cause timeout":      "time limit of 1h0m0s and was killed; raise compute.job_timeout_seconds",
 		"invalid job":        "no file",
 		"image":              `Build or pull the image "lynx-basilisk"`,
-		"not executed":       "python_executable (/usr/bin/python3) must be a path in the image",
+		"not executed":       "python_executable (/usr/bin/python3) must be a program in the image",
 		"main out of memory": "compute.container.memory_request",
 		"file size":          "more than 1Gi in one file",
 		"too much output":    "limits.output",

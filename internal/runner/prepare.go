@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -20,43 +21,60 @@ func (j *job) prepare(rec *record) error {
 	if rec.paths, err = j.makeDirectories(); err != nil {
 		return fmt.Errorf("attempt directory: %w", err)
 	}
-	if rec.spec, err = j.limited(); err != nil {
-		return err
-	}
 	eng := engine.For(j.r.engines, j.a.GetSimulation().GetType())
 	rec.engine = eng.Name()
-	command, err := eng.Command(engine.Job{
-		Entrypoint: j.a.GetSimulation().GetEntrypoint(), HostWork: j.r.cfg.WorkingDirectory,
-		Work: executor.ContainerWork, Tmp: jobTmp(j.r.cfg),
-	})
+	rec.image = j.image(engine.Command{})
+	command, err := eng.Command(j.engineJob())
 	if err != nil {
 		return err
 	}
-	rec.entry = command.Entrypoint
-	rec.digest, err = j.r.code.sum(j.startCtx)
-	if err != nil {
-		rec.warnings = append(rec.warnings, "The code's digest is not known: "+sentence(err.Error()))
+	rec.entry, rec.program, rec.image = command.Entrypoint, command.Origin, j.image(command)
+	if rec.spec, err = j.limited(rec.image); err != nil {
+		return err
 	}
-	if rec.imageID, err = j.r.deps.Executor.Resolve(j.startCtx, j.image()); err != nil {
+	if j.r.cfg.WorkingDirectory != "" {
+		if rec.digest, err = j.r.code.sum(j.startCtx); err != nil {
+			rec.warnings = append(rec.warnings, "The code's digest is not known: "+sentence(err.Error()))
+		}
+	}
+	if rec.imageID, err = j.r.deps.Executor.Resolve(j.startCtx, rec.image); err != nil {
 		return err
 	}
 	j.complete(rec, command)
 	return nil
 }
 
-// image is the reference that the job runs.
-func (j *job) image() string {
-	if image := j.a.GetCompute().GetImage(); image != "" {
-		return image
+// engineJob is what the engine needs to know of the attempt.
+func (j *job) engineJob() engine.Job {
+	s := j.a.GetSimulation()
+	return engine.Job{
+		Type: s.GetType(), Command: s.GetCommand(), Entrypoint: s.GetEntrypoint(),
+		HostWork: j.r.cfg.WorkingDirectory, Work: executor.ContainerWork, Tmp: jobTmp(j.r.cfg),
 	}
-	return j.r.cfg.Image
+}
+
+// image is the reference that the job runs: the batch's, else the one of the
+// named command, else the runner's.
+func (j *job) image(command engine.Command) string {
+	return cmp.Or(j.a.GetCompute().GetImage(), command.Image, j.r.cfg.Image)
+}
+
+// programText says what the setting that the command comes from must name, for a
+// command that could not be executed.
+func programText(rec *record) string {
+	switch {
+	case len(rec.spec.Argv) == 0:
+		return ""
+	case rec.imageID == "":
+		return fmt.Sprintf("%s (%s) must be a program of the runner's host that the job's user may execute.", rec.program, rec.spec.Argv[0])
+	}
+	return fmt.Sprintf("%s (%s) must be a program in the image %q.", rec.program, rec.spec.Argv[0], rec.image)
 }
 
 // limited is a specification with the limits that the batch asks for, none above
 // what the owner of this runner allows.
-func (j *job) limited() (executor.Spec, error) {
+func (j *job) limited(image string) (executor.Spec, error) {
 	c, l := j.a.GetCompute(), j.r.cfg.Limits
-	image := j.image()
 	switch {
 	case !slices.Contains(j.r.cfg.AllowedImages, image):
 		return executor.Spec{}, invalid("the image %q is not allowed on this runner; it allows %q (allowed_images in its configuration)", image, j.r.cfg.AllowedImages)
@@ -121,12 +139,15 @@ func jobTmp(cfg *config.Config) string {
 	return "/tmp"
 }
 
+// jobPath is a job's PATH, unless the runner's file says otherwise.
+const jobPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 // environment builds a job's environment from nothing: the runner's, then the
 // engine's, then the configuration's, of which the last wins.
 func environment(s executor.Sandbox, layers ...map[string]string) []string {
 	cpus := strconv.FormatInt(max(*s.Resources.CPU.Quota/executor.CPUPeriod, 1), 10)
 	env := map[string]string{
-		"PATH":                 "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"PATH":                 jobPath,
 		"HOME":                 executor.ContainerHome,
 		"LANG":                 "C.UTF-8",
 		"PYTHONHASHSEED":       "0",

@@ -129,7 +129,7 @@ func New(cfg *config.Config, deps Deps) (*Runner, error) {
 	if deps.Now == nil {
 		deps.Now = time.Now
 	}
-	engines, err := engine.New(cfg.Engines, engine.Options{Python: cfg.PythonExecutable, BasiliskEntrypoint: cfg.BasiliskEntrypoint})
+	engines, err := newEngines(cfg)
 	if err != nil {
 		return nil, err
 	}

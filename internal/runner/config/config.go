@@ -30,8 +30,11 @@ type Config struct {
 	TokenFile string
 	// Executor is where jobs are launched: ExecutorDocker, ExecutorProcess.
 	Executor string
-	// Engines are the names of the engines that this runner offers: "basilisk".
+	// Engines are the names of the engines that this runner offers:
+	// EngineBasilisk, EngineCommand.
 	Engines []string
+	// Commands are the named commands of engine command, by simulation type.
+	Commands map[string]Command
 	// Capabilities is what the runner declares to the platform.
 	Capabilities Capabilities
 	// PythonExecutable is the interpreter of engine basilisk: a path in the image,
@@ -39,7 +42,8 @@ type Config struct {
 	PythonExecutable string
 	// BasiliskEntrypoint is the scenario's file, relative to WorkingDirectory.
 	BasiliskEntrypoint string
-	// WorkingDirectory is the host directory with the user's code.
+	// WorkingDirectory is the host directory with the user's code. It can be empty
+	// where no engine needs one; jobs then begin in their output directory.
 	WorkingDirectory string
 	// OutputRoot is the host directory below which every attempt's files lie.
 	OutputRoot string
@@ -51,7 +55,8 @@ type Config struct {
 	MaxConcurrentJobs int
 	// Image is the container image of jobs that ask for none.
 	Image string
-	// AllowedImages are the references that a batch may ask for, Image included.
+	// AllowedImages are the references that a batch may ask for, Image and those
+	// of Commands included.
 	AllowedImages []string
 	// PullPolicy says when an image is pulled: PullNever, PullIfMissing, PullAlways.
 	PullPolicy string

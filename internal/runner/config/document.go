@@ -11,29 +11,30 @@ import (
 // document is the file's shape. Every leaf can be absent (nil), so that layers
 // lie over each other.
 type document struct {
-	RunnerID           *string           `yaml:"runner_id"`
-	Server             *string           `yaml:"server"`
-	TokenFile          *string           `yaml:"token_file"`
-	Executor           *string           `yaml:"executor"`
-	Engines            []string          `yaml:"engines"`
-	Capabilities       *capabilities     `yaml:"capabilities"`
-	PythonExecutable   *string           `yaml:"python_executable"`
-	BasiliskEntrypoint *string           `yaml:"basilisk_entrypoint"`
-	WorkingDirectory   *string           `yaml:"working_directory"`
-	OutputRoot         *string           `yaml:"output_root"`
-	OutputOwner        *Owner            `yaml:"output_owner"`
-	UIDRange           *UIDRange         `yaml:"uid_range"`
-	MaxConcurrentJobs  *int              `yaml:"max_concurrent_jobs"`
-	Image              *string           `yaml:"image"`
-	AllowedImages      []string          `yaml:"allowed_images"`
-	PullPolicy         *string           `yaml:"pull_policy"`
-	Shim               *string           `yaml:"shim"`
-	StateDir           *string           `yaml:"state_dir"`
-	RuntimeDir         *string           `yaml:"runtime_dir"`
-	LockDir            *string           `yaml:"lock_dir"`
-	DataMounts         []executor.Mount  `yaml:"data_mounts"`
-	Environment        map[string]string `yaml:"environment"`
-	Limits             limitsDocument    `yaml:"limits"`
+	RunnerID           *string                    `yaml:"runner_id"`
+	Server             *string                    `yaml:"server"`
+	TokenFile          *string                    `yaml:"token_file"`
+	Executor           *string                    `yaml:"executor"`
+	Engines            []string                   `yaml:"engines"`
+	Commands           map[string]commandDocument `yaml:"commands"`
+	Capabilities       *capabilities              `yaml:"capabilities"`
+	PythonExecutable   *string                    `yaml:"python_executable"`
+	BasiliskEntrypoint *string                    `yaml:"basilisk_entrypoint"`
+	WorkingDirectory   *string                    `yaml:"working_directory"`
+	OutputRoot         *string                    `yaml:"output_root"`
+	OutputOwner        *Owner                     `yaml:"output_owner"`
+	UIDRange           *UIDRange                  `yaml:"uid_range"`
+	MaxConcurrentJobs  *int                       `yaml:"max_concurrent_jobs"`
+	Image              *string                    `yaml:"image"`
+	AllowedImages      []string                   `yaml:"allowed_images"`
+	PullPolicy         *string                    `yaml:"pull_policy"`
+	Shim               *string                    `yaml:"shim"`
+	StateDir           *string                    `yaml:"state_dir"`
+	RuntimeDir         *string                    `yaml:"runtime_dir"`
+	LockDir            *string                    `yaml:"lock_dir"`
+	DataMounts         []executor.Mount           `yaml:"data_mounts"`
+	Environment        map[string]string          `yaml:"environment"`
+	Limits             limitsDocument             `yaml:"limits"`
 }
 
 type limitsDocument struct {

@@ -23,7 +23,8 @@ var samples = map[string][3]string{
 	"server":              {"a:1", "b:2", "unix:///c"},
 	"token_file":          {"/t/1", "/t/2", "/t/3"},
 	"executor":            {"docker", "process", "docker"},
-	"engines":             {`["basilisk"]`, `["basilisk","basilisk"]`, `["basilisk","basilisk","basilisk"]`},
+	"engines":             {`["basilisk"]`, `["command"]`, `["basilisk","command"]`},
+	"commands":            {commandOf(1), commandOf(2), commandOf(3)},
 	"capabilities":        {capabilitiesOf(1), capabilitiesOf(2), capabilitiesOf(3)},
 	"python_executable":   {"/p1", "/p2", "/p3"},
 	"basilisk_entrypoint": {"a.py", "b/b.py", "c.py"},
@@ -65,6 +66,8 @@ var samples = map[string][3]string{
 func capabilitiesOf(n int) string {
 	return fmt.Sprintf(`{"cpu_cores":%d,"gpu_available":true,"memory_gb":%d,"supported_simulation_types":["t%d"]}`, n, n, n)
 }
+
+func commandOf(n int) string { return fmt.Sprintf(`{"c":{"argv":["/c%d"]}}`, n) }
 
 func mountOf(n int) string { return fmt.Sprintf(`[{"source":"/m%d","target":"/data/%d"}]`, n, n) }
 

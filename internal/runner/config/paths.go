@@ -3,6 +3,7 @@ package config
 import (
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -16,6 +17,10 @@ const maxRuntimeDir = 107 - 48
 // paths makes every path absolute and checks how they lie to each other.
 func (r *resolver) paths() {
 	c, d := r.cfg, r.doc
+	needsCode := slices.Contains(c.Engines, EngineBasilisk)
+	if !needsCode {
+		c.WorkingDirectory = "" // an image has the program; the current directory is just any
+	}
 	for _, p := range []struct {
 		path string
 		to   *string
@@ -31,7 +36,7 @@ func (r *resolver) paths() {
 	} {
 		set(p.to, p.from)
 		if *p.to == "" {
-			if p.path != "token_file" {
+			if p.path != "token_file" && (p.path != "working_directory" || needsCode) {
 				r.errorf(p.path, "is empty; want a path")
 			}
 			continue
@@ -50,7 +55,9 @@ func (r *resolver) paths() {
 		r.errorf("runtime_dir", "%q is %d bytes long; want at most %d, because the path of a unix socket below it is limited", c.RuntimeDir, n, maxRuntimeDir)
 	}
 	r.mounts()
-	r.exposed("working_directory", c.WorkingDirectory)
+	if c.WorkingDirectory != "" {
+		r.exposed("working_directory", c.WorkingDirectory)
+	}
 	for _, m := range c.DataMounts {
 		r.exposed("data_mounts", m.Source)
 	}

@@ -25,7 +25,7 @@ func defaults(h host) *Config {
 		RunnerID:          h.runnerID(),
 		Server:            DefaultServer,
 		Executor:          ExecutorDocker,
-		Engines:           []string{"basilisk"},
+		Engines:           []string{EngineBasilisk},
 		Capabilities:      Capabilities{CPUCores: float64(h.cpus), MemoryGB: float64(h.memory>>20) / 1024},
 		PythonExecutable:  "/usr/bin/python3",
 		WorkingDirectory:  ".",
@@ -75,6 +75,7 @@ func resolve(doc *document, h host, origins map[string]Origin, file *strictyaml.
 	r := &resolver{cfg: defaults(h), doc: doc, host: h, file: file}
 	r.cfg.origins = origins
 	r.general()
+	r.commands()
 	r.capabilities()
 	r.images()
 	r.limits()
@@ -133,11 +134,11 @@ func (r *resolver) general() {
 	}
 	r.python()
 	if len(c.Engines) == 0 {
-		r.errorf("engines", "is empty; a runner needs an engine, such as basilisk")
+		r.errorf("engines", "is empty; a runner needs an engine, basilisk or command")
 	}
 	for _, name := range c.Engines {
-		if name != "basilisk" {
-			r.errorf("engines", "%q is not an engine; want basilisk", name)
+		if name != EngineBasilisk && name != EngineCommand {
+			r.errorf("engines", "%q is not an engine; want basilisk or command", name)
 		}
 	}
 	if e := c.BasiliskEntrypoint; e != "" && !filepath.IsLocal(e) {
@@ -179,7 +180,7 @@ func (r *resolver) capabilities() {
 	set(&c.Capabilities.CPUCores, d.CPUCores)
 	set(&c.Capabilities.MemoryGB, d.MemoryGB)
 	set(&c.Capabilities.GPUAvailable, d.GPUAvailable)
-	c.Capabilities.SimulationTypes = slices.Clone(c.Engines)
+	c.Capabilities.SimulationTypes = c.simulationTypes()
 	if d.SupportedSimulationTypes != nil {
 		c.Capabilities.SimulationTypes = d.SupportedSimulationTypes
 	}
@@ -216,6 +217,11 @@ func (r *resolver) images() {
 		r.errorf("pull_policy", "%q is not a pull policy; want never, if-missing or always", c.PullPolicy)
 	}
 	c.AllowedImages = append([]string{c.Image}, slices.DeleteFunc(slices.Clone(r.doc.AllowedImages), func(s string) bool { return s == c.Image })...)
+	for _, image := range c.commandImages() {
+		if !slices.Contains(c.AllowedImages, image) {
+			c.AllowedImages = append(c.AllowedImages, image)
+		}
+	}
 	if slices.Contains(c.AllowedImages, "") {
 		r.errorf("allowed_images", "contains an empty reference")
 	}

@@ -13,13 +13,13 @@ func (c *Config) Value(path string) any { return c.values()[path] }
 // values is the inverse of resolve.
 func (c *Config) values() map[string]any {
 	v := map[string]any{
-		"runner_id": c.RunnerID, "server": c.Server, "token_file": text(c.TokenFile), "executor": c.Executor, "engines": c.Engines,
+		"runner_id": c.RunnerID, "server": c.Server, "token_file": text(c.TokenFile), "executor": c.Executor, "engines": c.Engines, "commands": c.commandValues(),
 		"capabilities": map[string]any{
 			"cpu_cores": c.Capabilities.CPUCores, "memory_gb": math.Round(c.Capabilities.MemoryGB*100) / 100,
 			"gpu_available": c.Capabilities.GPUAvailable, "supported_simulation_types": c.Capabilities.SimulationTypes,
 		},
 		"python_executable": c.PythonExecutable, "basilisk_entrypoint": text(c.BasiliskEntrypoint),
-		"working_directory": c.WorkingDirectory, "output_root": c.OutputRoot, "output_owner": nil,
+		"working_directory": text(c.WorkingDirectory), "output_root": c.OutputRoot, "output_owner": nil,
 		"uid_range": fmt.Sprintf("%d-%d", c.UIDs.First, c.UIDs.Last), "max_concurrent_jobs": c.MaxConcurrentJobs,
 		"image": c.Image, "allowed_images": c.AllowedImages, "pull_policy": c.PullPolicy,
 		"shim": c.Shim, "state_dir": c.StateDir, "runtime_dir": c.RuntimeDir, "lock_dir": c.LockDir,

@@ -17,6 +17,8 @@ token_file: /t
 output_owner: 1000:1001
 data_mounts: [{source: /srv/d, target: /data}]
 environment: {A: b}
+engines: [basilisk, command]
+commands: {one: [/bin/one, -v], two: {argv: [two], image: other}}
 basilisk_entrypoint: s.py
 allowed_images: [x]
 capabilities: {cpu_cores: 2.5, gpu_available: true}

@@ -18,9 +18,15 @@ type basilisk struct {
 // Name implements Engine.
 func (b *basilisk) Name() string { return basiliskName }
 
+// Launches implements Engine.
+func (b *basilisk) Launches(simulationType string) bool { return simulationType == basiliskName }
+
 // Command is [python, scenario]; the scenario reads the rest from the three
 // TETRYX_ variables.
 func (b *basilisk) Command(job Job) (Command, error) {
+	if len(job.Command) > 0 {
+		return Command{}, invalidf("simulation.command is for engine command, and simulations of type %q are run by engine basilisk here; write simulation.type: command, or name a Python file in simulation.entrypoint instead", job.Type)
+	}
 	rel, origin := job.Entrypoint, "simulation.entrypoint"
 	if rel == "" {
 		rel, origin = b.entrypoint, "basilisk_entrypoint"
@@ -32,7 +38,7 @@ func (b *basilisk) Command(job Job) (Command, error) {
 	return Command{
 		Argv:       []string{b.python, path.Join(job.Work, clean)},
 		Env:        basiliskEnv(job),
-		Entrypoint: clean,
+		Entrypoint: clean, Origin: "python_executable",
 	}, nil
 }
 

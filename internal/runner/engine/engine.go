@@ -21,6 +21,8 @@ import (
 type Engine interface {
 	// Name is the engine's name in configuration and manifests.
 	Name() string
+	// Launches reports whether simulations of this type are the engine's own.
+	Launches(simulationType string) bool
 	// Command returns what to launch for job. An error that is an *InvalidError
 	// is the job's fault, and its text tells the job's author what to do.
 	Command(job Job) (Command, error)
@@ -28,10 +30,14 @@ type Engine interface {
 
 // Job is what an engine needs to know of an attempt.
 type Job struct {
+	// Type is simulation.type of the study.
+	Type string
+	// Command is simulation.command of the study; nil if it has none.
+	Command []string
 	// Entrypoint is simulation.entrypoint of the study; empty for the engine's
 	// own.
 	Entrypoint string
-	// HostWork is the working directory on this host.
+	// HostWork is the working directory on this host; empty if there is none.
 	HostWork string
 	// Work and Tmp are the working directory and a writable, empty directory as
 	// the job sees them.
@@ -44,8 +50,14 @@ type Command struct {
 	Argv []string
 	// Env is the engine's own variables, by name.
 	Env map[string]string
-	// Entrypoint is the scenario's file relative to the working directory.
+	// Entrypoint is the scenario's file relative to the working directory; empty
+	// for engines whose programs are no files there.
 	Entrypoint string
+	// Image is the image of a job that asks for none; empty for the runner's.
+	Image string
+	// Origin is the setting that Argv[0] comes from, in words that a person finds
+	// it by.
+	Origin string
 }
 
 // InvalidError says that a job cannot run as it was submitted.
@@ -59,10 +71,15 @@ type Options struct {
 	Python string
 	// BasiliskEntrypoint is the default scenario of engine basilisk.
 	BasiliskEntrypoint string
+	// Commands are the named commands of engine command, by simulation type.
+	Commands map[string]Entry
+	// StudyCommands says that engine command takes a study's own argument list.
+	// Only where jobs are isolated: such a list is any program at all.
+	StudyCommands bool
 }
 
 // Names returns the names of every engine that there is.
-func Names() []string { return []string{basiliskName} }
+func Names() []string { return []string{basiliskName, commandName} }
 
 // New makes the engines of the given names, in that order.
 func New(names []string, opts Options) ([]Engine, error) {
@@ -71,17 +88,20 @@ func New(names []string, opts Options) ([]Engine, error) {
 		switch name {
 		case basiliskName:
 			engines = append(engines, &basilisk{python: opts.Python, entrypoint: opts.BasiliskEntrypoint})
+		case commandName:
+			engines = append(engines, &command{entries: opts.Commands, fromStudy: opts.StudyCommands})
 		default:
-			return nil, fmt.Errorf("engine %q is not known; there is %s", name, strings.Join(Names(), ", "))
+			return nil, fmt.Errorf("engine %q is not known; there are %s", name, strings.Join(Names(), ", "))
 		}
 	}
 	return engines, nil
 }
 
-// For returns the engine for a simulation type: the one of that name, else the
-// first. Which types a runner accepts at all is decided by its capabilities.
+// For returns the engine for a simulation type: the first that launches it, else
+// the first of all, for which any other type is but a tag. Which types a runner
+// accepts is decided by its capabilities.
 func For(engines []Engine, simulationType string) Engine {
-	i := slices.IndexFunc(engines, func(e Engine) bool { return e.Name() == simulationType })
+	i := slices.IndexFunc(engines, func(e Engine) bool { return e.Launches(simulationType) })
 	return engines[max(i, 0)]
 }
 

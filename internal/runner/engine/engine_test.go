@@ -50,7 +50,7 @@ func TestBasiliskCommand(t *testing.T) {
 	}
 	want := engine.Command{
 		Argv:       []string{"/usr/bin/python3", "/lynx/work/scenario.py"},
-		Entrypoint: "scenario.py",
+		Entrypoint: "scenario.py", Origin: "python_executable",
 		Env: map[string]string{
 			"MPLBACKEND": "Agg", "MPLCONFIGDIR": "/tmp/matplotlib", "HTTPS_PROXY": "http://127.0.0.1:9",
 			"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1",
