@@ -71,8 +71,12 @@ type RunnerServiceClient interface {
 	// a `file` message and its bytes in `chunk` messages, in order. Bytes that
 	// arrived stay also when the stream breaks, and the next stream may go on
 	// behind them. A file is there once its size and SHA-256 are those announced;
-	// one that does not match is discarded (DATA_LOSS). Putting a file that is
-	// there already does nothing.
+	// one that does not match is discarded (DATA_LOSS: send it anew). Putting a file
+	// that is there already does nothing. INVALID_ARGUMENT (the result names no such
+	// file) and FAILED_PRECONDITION (a stale token, or more bytes than
+	// max_attempt_bytes) are for good; ABORTED (the platform has less than offset, or
+	// a later stream of the attempt took over) means to list again,
+	// RESOURCE_EXHAUSTED (its disk is full) to come back later.
 	PutFiles(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[PutFilesRequest, PutFilesResponse], error)
 	// Tail is open for as long as the session: the platform says what somebody
 	// watches, the runner sends it. A runner that has lost the stream opens it
@@ -213,8 +217,12 @@ type RunnerServiceServer interface {
 	// a `file` message and its bytes in `chunk` messages, in order. Bytes that
 	// arrived stay also when the stream breaks, and the next stream may go on
 	// behind them. A file is there once its size and SHA-256 are those announced;
-	// one that does not match is discarded (DATA_LOSS). Putting a file that is
-	// there already does nothing.
+	// one that does not match is discarded (DATA_LOSS: send it anew). Putting a file
+	// that is there already does nothing. INVALID_ARGUMENT (the result names no such
+	// file) and FAILED_PRECONDITION (a stale token, or more bytes than
+	// max_attempt_bytes) are for good; ABORTED (the platform has less than offset, or
+	// a later stream of the attempt took over) means to list again,
+	// RESOURCE_EXHAUSTED (its disk is full) to come back later.
 	PutFiles(grpc.ClientStreamingServer[PutFilesRequest, PutFilesResponse]) error
 	// Tail is open for as long as the session: the platform says what somebody
 	// watches, the runner sends it. A runner that has lost the stream opens it
