@@ -76,6 +76,12 @@ type Handle interface {
 	Remove(ctx context.Context) error
 }
 
+// Pinger is implemented by executors whose engine can be away.
+type Pinger interface {
+	// Ping asks the engine for a sign of life; an error wraps ErrUnavailable.
+	Ping(ctx context.Context) error
+}
+
 var (
 	// ErrImage says that an image can't be had under the executor's pull policy,
 	// or is not allowed. It is the job's fault, not the engine's.

@@ -15,9 +15,19 @@ const (
 	DefaultFileBytes   = 2 << 30
 	DefaultOpenFiles   = 4096
 
+	// DefaultOOMScoreAdj makes a job go before the host's services, and a runner
+	// before neither.
+	DefaultOOMScoreAdj = 200
+	// CPUSharesPerCore is the weight of a job for each core of its limit. A
+	// process that is in no cgroup, and a service by default, have 1024: a runner
+	// gets its turn beside full slots, and an idle core is a job's all the same.
+	CPUSharesPerCore = 256
+
 	// CPUPeriod is the accounting period of the CPU quota, in microseconds (the
 	// kernel's default).
 	CPUPeriod = 100_000
+
+	minCPUShares = 2 // the kernel's
 )
 
 // DefaultSandbox returns the safe defaults: every limit set, no capability, no
@@ -28,6 +38,8 @@ func DefaultSandbox() Sandbox {
 		HomeBytes: DefaultHomeBytes,
 		ShmBytes:  DefaultShmBytes,
 		Network:   "none",
+
+		OOMScoreAdj: DefaultOOMScoreAdj,
 		Rlimits: []specs.POSIXRlimit{
 			{Type: "RLIMIT_CORE", Hard: 0, Soft: 0},
 			{Type: "RLIMIT_FSIZE", Hard: DefaultFileBytes, Soft: DefaultFileBytes},
@@ -37,10 +49,12 @@ func DefaultSandbox() Sandbox {
 	return s.WithCPU(DefaultCPUMillis).WithMemory(DefaultMemoryBytes).WithPids(DefaultPids)
 }
 
-// WithCPU returns s with a CPU limit in thousandths of a core.
+// WithCPU returns s with a CPU limit in thousandths of a core, and the weight
+// that goes with it.
 func (s Sandbox) WithCPU(millis int64) Sandbox {
 	quota, period := millis*CPUPeriod/1000, uint64(CPUPeriod)
-	s.Resources.CPU = &specs.LinuxCPU{Quota: &quota, Period: &period}
+	shares := uint64(max(millis*CPUSharesPerCore/1000, minCPUShares))
+	s.Resources.CPU = &specs.LinuxCPU{Quota: &quota, Period: &period, Shares: &shares}
 	return s
 }
 

@@ -74,6 +74,9 @@ type Spec struct {
 	User specs.User
 	// Sandbox is what the job runs under.
 	Sandbox Sandbox
+	// GPUs are the ids of the GPUs that are the job's alone (CheckGPUs), as their
+	// vendor's tools know them: "GPU-1a2b…". It sees no other; none if empty.
+	GPUs []string
 
 	// Telemetry says that RuntimeDir/TelemetrySocket is being served.
 	Telemetry bool
@@ -97,8 +100,13 @@ type Mount struct {
 // any. DefaultSandbox has the defaults; a zero Sandbox is invalid.
 type Sandbox struct {
 	// Resources holds CPU (Quota over Period), Memory (Limit; Swap is set equal
-	// to it) and Pids limits, each required.
+	// to it) and Pids limits, each required. CPU.Shares, which may be nil, is the
+	// job's weight where the CPUs are busy.
 	Resources specs.LinuxResources
+	// OOMScoreAdj makes the kernel choose the job before others where the host's
+	// memory is short (proc_pid_oom_score_adj(5)). It is the shim's, which gives
+	// its job 500 more.
+	OOMScoreAdj int
 	// Rlimits are set on the job, by their POSIX names (RLIMIT_NOFILE, …).
 	Rlimits []specs.POSIXRlimit
 	// Seccomp is the system call filter. Nil means the executor's own default

@@ -79,6 +79,16 @@ func (e *engine) negotiate(ctx context.Context) error {
 	}
 }
 
+// Ping implements executor.Pinger.
+func (e *Executor) Ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, e.engine.timeout)
+	defer cancel()
+	if _, err := e.engine.api.Ping(ctx, client.PingOptions{}); err != nil {
+		return fmt.Errorf("%w: no engine answers at %s: %w", executor.ErrUnavailable, e.engine.api.DaemonHost(), err)
+	}
+	return nil
+}
+
 func (e *engine) close() { _ = e.api.Close() }
 
 // failed wraps an error of a call. ctx is the call's, with the deadline.

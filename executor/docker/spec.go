@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -89,7 +90,8 @@ func (e *Executor) translate(spec executor.Spec, volumes, mountpoints []string) 
 		Mounts:         mounts,
 		Tmpfs:          tmpfses(spec),
 		ShmSize:        spec.Sandbox.ShmBytes,
-		Resources:      resources(spec.Sandbox),
+		OomScoreAdj:    spec.Sandbox.OOMScoreAdj,
+		Resources:      resources(spec),
 	}
 	return createBody{Config: e.containerConfig(spec), HostConfig: host}, nil
 }
@@ -101,7 +103,7 @@ func (e *Executor) containerConfig(spec executor.Spec) container.Config {
 		User:        fmt.Sprintf("%d:%d", spec.User.UID, spec.User.GID),
 		Entrypoint:  []string{executor.ContainerShim},
 		Cmd:         []string{executor.ContainerRuntime + "/" + shimConfigFile},
-		Env:         shimEnv(),
+		Env:         shimEnv(spec.GPUs),
 		WorkingDir:  "/",
 		StopSignal:  "SIGTERM",
 		Healthcheck: &container.HealthConfig{Test: []string{"NONE"}},
@@ -120,10 +122,13 @@ func (e *Executor) containerConfig(spec executor.Spec) container.Config {
 // the shim passes none of them on to the job. The same holds for what the
 // vendors' runtimes read: where one is the engine's default, an image asks for
 // every GPU of the host by its environment alone ("void" is NVIDIA's word for
-// none, also to an image that is older than the variable).
-func shimEnv() []string {
+// none, also to an image that is older than the variable). What else a GPU's
+// runtime would mount is no image's choice either: compute and utility are its
+// own default.
+func shimEnv(gpus []string) []string {
 	return []string{
-		"NVIDIA_VISIBLE_DEVICES=void", "AMD_VISIBLE_DEVICES=",
+		"NVIDIA_VISIBLE_DEVICES=" + cmp.Or(strings.Join(gpus, ","), "void"),
+		"NVIDIA_DRIVER_CAPABILITIES=compute,utility", "AMD_VISIBLE_DEVICES=",
 		"GODEBUG=", "GOGC=", "GOMAXPROCS=", "GOMEMLIMIT=", "GOTRACEBACK=none", "GOCOVERDIR=",
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 		"TZ=", "ZONEINFO=",
@@ -139,13 +144,27 @@ func groups(u specs.User) []string {
 }
 
 // resources are the limits. Swap equals memory, which means none.
-func resources(s executor.Sandbox) container.Resources {
-	return container.Resources{
-		Memory:     *s.Resources.Memory.Limit,
-		MemorySwap: *s.Resources.Memory.Limit,
-		NanoCPUs:   *s.Resources.CPU.Quota * 1_000_000_000 / int64(*s.Resources.CPU.Period),
-		PidsLimit:  s.Resources.Pids.Limit,
-		Ulimits:    ulimits(s.Rlimits),
+func resources(spec executor.Spec) container.Resources {
+	s := spec.Sandbox
+	r := container.Resources{
+		Memory:         *s.Resources.Memory.Limit,
+		MemorySwap:     *s.Resources.Memory.Limit,
+		NanoCPUs:       *s.Resources.CPU.Quota * 1_000_000_000 / int64(*s.Resources.CPU.Period),
+		PidsLimit:      s.Resources.Pids.Limit,
+		Ulimits:        ulimits(s.Rlimits),
+		DeviceRequests: deviceRequests(spec.GPUs),
+	}
+	if shares := s.Resources.CPU.Shares; shares != nil {
+		r.CPUShares = int64(*shares)
+	}
+	return r
+}
+
+// deviceRequests asks for GPUs by their ids, as `docker run --gpus` does: which
+// driver serves "gpu" is the engine's business.
+func deviceRequests(gpus []string) []container.DeviceRequest {
+	if len(gpus) == 0 {
+		return nil
 	}
 }
 
@@ -167,6 +186,7 @@ func shimConfig(spec executor.Spec) shim.Config {
 		ControlSocket: executor.ContainerRuntime + "/" + controlSocket,
 		Stdout:        executor.ContainerLog + "/" + stdoutLog,
 		Stderr:        executor.ContainerLog + "/" + stderrLog,
+	return []container.DeviceRequest{{DeviceIDs: gpus, Capabilities: [][]string{{"gpu", "compute", "utility"}}}}
 		LogHead:       spec.LogHead, LogTail: spec.LogTail,
 	}
 	if spec.WorkDir != "" {

@@ -41,6 +41,9 @@ func (e *Executor) validate(spec executor.Spec) error {
 		return invalid("%v", err)
 	}
 	return nil
+	if err := executor.CheckGPUs(spec.GPUs); err != nil {
+		return invalid("%v", err)
+	}
 }
 
 func validateUser(spec executor.Spec, remapped bool) error {

@@ -9,13 +9,14 @@ import (
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-// kills are about Kill.
+// kills are about Kill, and about who is killed.
 var kills = map[string]func(*testing.T, *bench){
 	"Kill of a tree":               killTree,
 	"Kill twice, and at once":      killTwice,
 	"Kill after the end":           killEnded,
 	"Kill of one that ignores all": killDeaf,
 	"Kill right after Start":       killAtOnce,
+	"a job goes before its runner": yields,
 }
 
 func killTree(t *testing.T, b *bench) {

@@ -77,8 +77,10 @@ func (g *cgroup) limits(s executor.Sandbox) []setting {
 	r := s.Resources
 	memory, pids := itoa(*r.Memory.Limit), itoa(*r.Pids.Limit)
 	quota, period := itoa(*r.CPU.Quota), strconv.FormatUint(*r.CPU.Period, 10)
+	weight := weights(r.CPU.Shares)
 	if g.V2 {
 		return []setting{
+			{g.file("cpu", "cpu.weight"), weight.v2, true},
 			{g.file("memory", "memory.max"), memory, false},
 			{g.file("memory", "memory.swap.max"), "0", true},
 			{g.file("pids", "pids.max"), pids, false},
@@ -86,6 +88,7 @@ func (g *cgroup) limits(s executor.Sandbox) []setting {
 		}
 	}
 	return []setting{
+		{g.file("cpu", "cpu.shares"), weight.v1, true},
 		{g.file("memory", "memory.limit_in_bytes"), memory, false},
 		// Memory and swap together; not there where swap isn't accounted.
 		{g.file("memory", "memory.memsw.limit_in_bytes"), memory, true},
@@ -104,6 +107,7 @@ func makeGroup(dir string) error {
 	for {
 		if err := os.Mkdir(parent, 0o755); err == nil {
 			enable(parent)
+			yield(parent)
 		} else if !errors.Is(err, fs.ErrExist) {
 			return err
 		}

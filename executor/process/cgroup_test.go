@@ -53,12 +53,13 @@ func sandbox() executor.Sandbox {
 func TestLimitsOfVersion1(t *testing.T) {
 	g := group(t, false, map[string]string{
 		"memory/memory.limit_in_bytes": "", "memory/memory.memsw.limit_in_bytes": "", "pids/pids.max": "",
-		"cpu/cpu.cfs_quota_us": "", "cpu/cpu.cfs_period_us": "",
+		"cpu/cpu.cfs_quota_us": "", "cpu/cpu.cfs_period_us": "", "cpu/cpu.shares": "",
 	})
 	writeLimits(t, g)
 	for _, w := range [][3]string{
 		{"memory", "memory.limit_in_bytes", "67108864"}, {"memory", "memory.memsw.limit_in_bytes", "67108864"},
 		{"pids", "pids.max", "77"}, {"cpu", "cpu.cfs_quota_us", "150000"}, {"cpu", "cpu.cfs_period_us", "100000"},
+		{"cpu", "cpu.shares", "384"},
 	} {
 		if got := g.read(t, w[0], w[1]); got != w[2] {
 			t.Errorf("%s is %q, want %q", w[1], got, w[2])
@@ -68,12 +69,13 @@ func TestLimitsOfVersion1(t *testing.T) {
 
 func TestLimitsOfVersion2(t *testing.T) {
 	g := group(t, true, map[string]string{
-		"memory/memory.max": "", "memory/memory.swap.max": "", "pids/pids.max": "", "cpu/cpu.max": "",
+		"memory/memory.max": "", "memory/memory.swap.max": "", "pids/pids.max": "", "cpu/cpu.max": "", "cpu/cpu.weight": "",
 	})
 	writeLimits(t, g)
 	for _, w := range [][3]string{
 		{"memory", "memory.max", "67108864"}, {"memory", "memory.swap.max", "0"},
 		{"pids", "pids.max", "77"}, {"cpu", "cpu.max", "150000 100000"},
+		{"cpu", "cpu.weight", "15"},
 	} {
 		if got := g.read(t, w[0], w[1]); got != w[2] {
 			t.Errorf("%s is %q, want %q", w[1], got, w[2])

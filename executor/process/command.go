@@ -39,7 +39,7 @@ func shimConfig(spec executor.Spec, s scratch, memoryGroup, pidsGroup bool) (shi
 	}
 	paths := hostPaths(spec, s)
 	c := shim.Config{
-		Argv: paths.all(spec.Argv), Env: paths.environment(spec.Env), Dir: spec.OutputDir,
+		Argv: paths.all(spec.Argv), Env: gpuEnvironment(paths.environment(spec.Env), spec.GPUs), Dir: spec.OutputDir,
 		ControlSocket: inRuntime(controlSocket),
 		Stdout:        filepath.Join(spec.LogDir, stdoutLog),
 		Stderr:        filepath.Join(spec.LogDir, stderrLog),

@@ -151,7 +151,7 @@ func (e *Executor) spawn(h *handle, spec executor.Spec) (err error) {
 	if h.StartTime, err = startTimeOf(h.shim.pid); err != nil {
 		return fmt.Errorf("the shim: %w", err)
 	}
-	shieldNot(h.shim.pid)
+	offer(h.shim.pid, spec.Sandbox.OOMScoreAdj)
 	if h.Cgroup != nil {
 		if err := h.Cgroup.add(h.shim.pid); err != nil {
 			return err
@@ -232,12 +232,17 @@ func (e *Executor) shimFiles(spec executor.Spec) (files []*os.File, tell *os.Fil
 // shimEnv keeps the runner's own environment from the shim.
 func shimEnv() []string { return []string{"GOTRACEBACK=none"} }
 
-// shieldNot takes from a job what protects its runner from the kernel when memory
-// is short.
-func shieldNot(pid int) {
+// offer gives a job to the kernel where memory is short, in its runner's place,
+// whose protection it has inherited. Where that may not be, nothing is lost but
+// the order: the shim makes its job go first in any case.
+func offer(pid, adj int) {
 	path := filepath.Join("/proc", strconv.Itoa(pid), "oom_score_adj")
-	if text, err := os.ReadFile(path); err == nil && strings.HasPrefix(string(text), "-") {
-		_ = os.WriteFile(path, []byte("0"), 0)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return
+	}
+	if now, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil && now < adj {
+		_ = os.WriteFile(path, []byte(strconv.Itoa(adj)), 0)
 	}
 }
 

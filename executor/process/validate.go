@@ -32,6 +32,9 @@ func (e *Executor) validate(spec executor.Spec) error {
 	if problem == "" {
 		problem = validateSandbox(spec.Sandbox)
 	}
+	if err := executor.CheckGPUs(spec.GPUs); problem == "" && err != nil {
+		problem = err.Error()
+	}
 	if problem != "" {
 		return fmt.Errorf("%w: %s", executor.ErrInvalidSpec, problem)
 	}
