@@ -95,6 +95,9 @@ func warnings(rec *record, outcome api.Outcome) []string {
 	if n := rec.exit.Logs.Stdout.Dropped + rec.exit.Logs.Stderr.Dropped; n > 0 {
 		list = append(list, fmt.Sprintf("%d bytes were cut out of the middle of the logs.", n))
 	}
+	if over := rec.collected.LimitExceeded; over != "" && outcome != api.OutcomeOutputLimit {
+		list = append(list, over+" What lies beyond that was left out.")
+	}
 	if rec.incomplete != nil && outcome != api.OutcomeInfrastructure {
 		list = append(list, "What the job left could not all be collected: "+sentence(rec.incomplete.Error()))
 	}

@@ -1,6 +1,7 @@
 // Package journal is what a runner keeps on disk so that its end loses nothing:
-// its installation id, the reason for which it is about to kill an attempt, and
-// the results that the platform has not acknowledged yet (the outbox).
+// its installation id, the reason for which it is about to kill an attempt, the
+// results that the platform has not acknowledged yet (the outbox), and the
+// acknowledged ones whose files the platform does not have yet (the uploads).
 //
 // # Layout of the state directory
 //
@@ -8,7 +9,9 @@
 //	installation_id    a random id, made once
 //	causes/ATTEMPT     why the runner kills an attempt, written before the kill
 //	outbox/ATTEMPT     a result, until it is acknowledged
-//	rejected/…         what could not be read; kept for a person, never sent
+//	uploads/ATTEMPT    an acknowledged result, until the attempt's files are sent
+//	rejected/…         what could not be read, and what the platform calls invalid;
+//	                   kept for a person, never sent
 //
 // A file appears whole or not at all: it is written under another name, synced,
 // renamed, and its directory is synced. When Put has returned, the result
@@ -44,6 +47,7 @@ type Journal struct {
 const (
 	outboxDir   = "outbox"
 	causesDir   = "causes"
+	uploadsDir  = "uploads"
 	rejectedDir = "rejected"
 	tmpPrefix   = ".tmp-"
 )
@@ -51,7 +55,7 @@ const (
 // Open takes the state directory, which it makes if need be. It fails with an
 // error that wraps ErrLocked while another process has it.
 func Open(dir string) (*Journal, error) {
-	for _, sub := range []string{"", outboxDir, causesDir, rejectedDir} {
+	for _, sub := range []string{"", outboxDir, causesDir, uploadsDir, rejectedDir} {
 		if err := MakePrivate(filepath.Join(dir, sub)); err != nil {
 			return nil, fmt.Errorf("state directory: %w", err)
 		}
@@ -92,7 +96,7 @@ func (j *Journal) prepare() error {
 
 // sweep removes what a crash left half written.
 func (j *Journal) sweep() error {
-	for _, sub := range []string{"", outboxDir, causesDir} {
+	for _, sub := range []string{"", outboxDir, causesDir, rejectedDir} {
 		entries, err := os.ReadDir(filepath.Join(j.dir, sub))
 		if err != nil {
 			return fmt.Errorf("state directory: %w", err)

@@ -18,16 +18,20 @@ import (
 // attempt. The session in it is not meant: the sender fills in its own. When Put
 // has returned, the result is on disk.
 func (j *Journal) Put(report *runnerv1.ReportResultRequest) error {
+	return j.write(outboxDir, report)
+}
+
+func (j *Journal) write(sub string, report *runnerv1.ReportResultRequest) error {
 	id := report.GetAttempt().GetAttemptId()
 	if !ValidName(id) {
-		return fmt.Errorf("outbox: attempt id %q cannot name a file", id)
+		return fmt.Errorf("%s: attempt id %q cannot name a file", sub, id)
 	}
 	data, err := protojson.MarshalOptions{Multiline: true, UseProtoNames: true}.Marshal(report)
 	if err != nil {
-		return fmt.Errorf("outbox: %w", err)
+		return fmt.Errorf("%s: %w", sub, err)
 	}
-	if err := writeFile(filepath.Join(j.dir, outboxDir), id, data); err != nil {
-		return fmt.Errorf("outbox: %w", err)
+	if err := writeFile(filepath.Join(j.dir, sub), id, data); err != nil {
+		return fmt.Errorf("%s: %w", sub, err)
 	}
 	return nil
 }
@@ -35,10 +39,14 @@ func (j *Journal) Put(report *runnerv1.ReportResultRequest) error {
 // Pending returns every result in the outbox, by attempt id. One that can't be
 // read is put aside in rejected/ and named in the second result.
 func (j *Journal) Pending() (reports []*runnerv1.ReportResultRequest, rejected []string, err error) {
-	dir := filepath.Join(j.dir, outboxDir)
+	return j.read(outboxDir)
+}
+
+func (j *Journal) read(sub string) (reports []*runnerv1.ReportResultRequest, rejected []string, err error) {
+	dir := filepath.Join(j.dir, sub)
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, nil, fmt.Errorf("outbox: %w", err)
+		return nil, nil, fmt.Errorf("%s: %w", sub, err)
 	}
 	for _, e := range entries {
 		if report, ok := readReport(filepath.Join(dir, e.Name())); ok && report.GetAttempt().GetAttemptId() == e.Name() {
@@ -46,7 +54,7 @@ func (j *Journal) Pending() (reports []*runnerv1.ReportResultRequest, rejected [
 			continue
 		}
 		if err := os.Rename(filepath.Join(dir, e.Name()), filepath.Join(j.dir, rejectedDir, e.Name())); err != nil {
-			return nil, nil, fmt.Errorf("outbox: %w", err)
+			return nil, nil, fmt.Errorf("%s: %w", sub, err)
 		}
 		rejected = append(rejected, e.Name())
 	}
@@ -63,14 +71,53 @@ func readReport(path string) (*runnerv1.ReportResultRequest, bool) {
 	return report, err == nil
 }
 
-// Forget removes everything about an attempt: its result was acknowledged, or is
-// of no use to anybody. It is no error if there is nothing.
+// Reject puts a result that the platform calls invalid aside in rejected/, for a
+// person, and forgets the attempt. When it has returned, the result is there.
+func (j *Journal) Reject(report *runnerv1.ReportResultRequest) error {
+	if err := j.write(rejectedDir, report); err != nil {
+		return err
+	}
+	return j.Forget(report.GetAttempt().GetAttemptId())
+}
+
+// Accepted moves a result that the platform has acknowledged from the outbox to
+// the uploads: what is left to do is to send the attempt's files. A crash leaves
+// it in one of the two; in the outbox it is acknowledged once more. It is not
+// synced for that reason. An error that wraps fs.ErrNotExist says that the result
+// was not in the outbox.
+func (j *Journal) Accepted(attemptID string) error {
+	if !ValidName(attemptID) {
+		return fmt.Errorf("uploads: attempt id %q cannot name a file", attemptID)
+	}
+	if err := os.Rename(filepath.Join(j.dir, outboxDir, attemptID), filepath.Join(j.dir, uploadsDir, attemptID)); err != nil {
+		return fmt.Errorf("uploads: %w", err)
+	}
+	return j.Forget(attemptID)
+}
+
+// Uploads returns every acknowledged result whose files are not all sent, by
+// attempt id. One that can't be read is put aside as by Pending.
+func (j *Journal) Uploads() (reports []*runnerv1.ReportResultRequest, rejected []string, err error) {
+	return j.read(uploadsDir)
+}
+
+// Uploaded removes an attempt from the uploads: its files are sent, or never will
+// be. It is no error if it is not there.
+func (j *Journal) Uploaded(attemptID string) error { return j.remove(attemptID, uploadsDir) }
+
+// Forget removes the attempt from the outbox, and the reason for its kill: its
+// result was acknowledged, or is of no use to anybody. It is no error if there is
+// nothing.
 func (j *Journal) Forget(attemptID string) error {
+	return j.remove(attemptID, outboxDir, causesDir)
+}
+
+func (j *Journal) remove(attemptID string, from ...string) error {
 	if !ValidName(attemptID) {
 		return nil
 	}
 	var errs []error
-	for _, sub := range []string{outboxDir, causesDir} {
+	for _, sub := range from {
 		if err := os.Remove(filepath.Join(j.dir, sub, attemptID)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
 		}

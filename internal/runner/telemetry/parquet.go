@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -32,8 +33,9 @@ type row struct {
 //
 // The log is read as a stream, and memory does not grow with it. The file
 // appears at parquetPath whole and synced, or not at all; one that is there is
-// replaced. A log with a torn end is taken as far as it is whole.
-func WriteParquet(logPath, parquetPath string) (err error) {
+// replaced. A log with a torn end is taken as far as it is whole. The end of ctx
+// ends it within a record.
+func WriteParquet(ctx context.Context, logPath, parquetPath string) (err error) {
 	log, err := os.Open(logPath)
 	if err != nil {
 		return fmt.Errorf("opening the telemetry log: %w", err)
@@ -50,7 +52,7 @@ func WriteParquet(logPath, parquetPath string) (err error) {
 		}
 	}()
 	buffered := bufio.NewWriterSize(temp, 256<<10)
-	if err := writeRows(log, buffered); err != nil {
+	if err := writeRows(ctx, log, buffered); err != nil {
 		return err
 	}
 	if err := errors.Join(buffered.Flush(), temp.Chmod(0o644), temp.Sync(), temp.Close()); err != nil {
@@ -72,7 +74,7 @@ func syncDir(dir string) error {
 }
 
 // writeRows copies a log's values to a Parquet stream.
-func writeRows(log io.Reader, out io.Writer) error {
+func writeRows(ctx context.Context, log io.Reader, out io.Writer) error {
 	w := parquet.NewGenericWriter[row](out, parquet.MaxRowsPerRowGroup(rowGroupRows))
 	rows := make([]row, 0, rowBuffer)
 	flush := func() error {
@@ -82,6 +84,9 @@ func writeRows(log io.Reader, out io.Writer) error {
 	}
 	r := newLogReader(log)
 	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		kind, payload, err := r.next()
 		if errors.Is(err, io.EOF) || errors.Is(err, errTorn) {
 			return errors.Join(flush(), w.Close())

@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"context"
 	"errors"
 	"math"
 	"os"
@@ -34,7 +35,7 @@ func TestWriteParquet(t *testing.T) {
 	log = append(log, "torn"...)
 	logPath, table := writeLog(t, log)
 	for range 2 { // The second replaces the first.
-		if err := WriteParquet(logPath, table); err != nil {
+		if err := WriteParquet(t.Context(), logPath, table); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -59,7 +60,7 @@ func TestWriteParquet(t *testing.T) {
 
 func TestParquetSchema(t *testing.T) {
 	logPath, table := writeLog(t, encoded(t))
-	if err := WriteParquet(logPath, table); err != nil {
+	if err := WriteParquet(t.Context(), logPath, table); err != nil {
 		t.Fatal(err)
 	}
 	f, err := os.Open(table)
@@ -87,16 +88,29 @@ func TestParquetSchema(t *testing.T) {
 	}
 }
 
+// A table that is no longer wanted is given up, and nothing of it is left.
+func TestWriteParquetEndsWithItsContext(t *testing.T) {
+	logPath, table := writeLog(t, encoded(t, batch(1, sample(0, "x", 1, ""))))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := WriteParquet(ctx, logPath, table); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	if entries, err := os.ReadDir(filepath.Dir(table)); err != nil || len(entries) != 1 {
+		t.Errorf("left behind: %v, %v", entries, err)
+	}
+}
+
 func TestWriteParquetErrors(t *testing.T) {
 	logPath, table := writeLog(t, encoded(t))
-	if err := WriteParquet(logPath+"x", table); !errors.Is(err, os.ErrNotExist) {
+	if err := WriteParquet(t.Context(), logPath+"x", table); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no log: %v", err)
 	}
-	if err := WriteParquet(logPath, filepath.Join(table, "x")); !errors.Is(err, os.ErrNotExist) {
+	if err := WriteParquet(t.Context(), logPath, filepath.Join(table, "x")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no directory: %v", err)
 	}
 	bad, table := writeLog(t, appendRecord(encoded(t), recordBatch, []byte{0xff}))
-	if err := WriteParquet(bad, table); err == nil || !strings.Contains(err.Error(), "decoding") {
+	if err := WriteParquet(t.Context(), bad, table); err == nil || !strings.Contains(err.Error(), "decoding") {
 		t.Errorf("a bad batch: %v", err)
 	}
 	if entries, _ := os.ReadDir(filepath.Dir(table)); len(entries) != 1 {
@@ -119,7 +133,7 @@ func TestWriteParquetInGroups(t *testing.T) {
 		log = appendRecord(log, recordBatch, raw)
 	}
 	logPath, table := writeLog(t, log)
-	if err := WriteParquet(logPath, table); err != nil {
+	if err := WriteParquet(t.Context(), logPath, table); err != nil {
 		t.Fatal(err)
 	}
 	f, err := os.Open(table)
