@@ -166,6 +166,7 @@ func deviceRequests(gpus []string) []container.DeviceRequest {
 	if len(gpus) == 0 {
 		return nil
 	}
+	return []container.DeviceRequest{{DeviceIDs: gpus, Capabilities: [][]string{{"gpu", "compute", "utility"}}}}
 }
 
 func ulimits(limits []specs.POSIXRlimit) []*container.Ulimit {
@@ -186,7 +187,6 @@ func shimConfig(spec executor.Spec) shim.Config {
 		ControlSocket: executor.ContainerRuntime + "/" + controlSocket,
 		Stdout:        executor.ContainerLog + "/" + stdoutLog,
 		Stderr:        executor.ContainerLog + "/" + stderrLog,
-	return []container.DeviceRequest{{DeviceIDs: gpus, Capabilities: [][]string{{"gpu", "compute", "utility"}}}}
 		LogHead:       spec.LogHead, LogTail: spec.LogTail,
 	}
 	if spec.WorkDir != "" {

@@ -40,10 +40,10 @@ func (e *Executor) validate(spec executor.Spec) error {
 	if err := validateSandbox(spec.Sandbox); err != nil {
 		return invalid("%v", err)
 	}
-	return nil
 	if err := executor.CheckGPUs(spec.GPUs); err != nil {
 		return invalid("%v", err)
 	}
+	return nil
 }
 
 func validateUser(spec executor.Spec, remapped bool) error {
