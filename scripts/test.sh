@@ -25,6 +25,9 @@ before=$(leftovers | sort)
 step "Go tests, with the race detector"
 CGO_ENABLED=1 go test -race ./...
 
+step "Simulated schedules of faults, without the race detector"
+go test ./tests/simulation
+
 step "Go tests against the Docker engine and Basilisk"
 go test -tags engine -count=1 -timeout 40m -p 1 ./executor/... ./tests/...
 

@@ -17,7 +17,7 @@ import (
 
 var (
 	theSeed = flag.Uint64("seed", 0, "run the schedule of this seed only")
-	seeds   = flag.Uint64("seeds", 10_000, "how many schedules to run")
+	seeds   = flag.Uint64("seeds", manySeeds, "how many schedules to run")
 )
 
 const (
@@ -250,6 +250,10 @@ func (w *world) checkJob(ctx context.Context, b *platform.Batch, id string) {
 	w.must(err)
 	if states[j.Outcome] != j.State || j.Retries > b.Spec.MaxRetries || j.Requeues > platform.MaxRequeues {
 		w.failf("job %s is %s, outcome %s, %d retries, %d requeues", id, j.State, j.Outcome, j.Retries, j.Requeues)
+	}
+	// Cancelled while it waits, a job has no attempt beyond those that are counted.
+	if extra := len(j.History) - j.Retries - j.Requeues; extra != 1 && (extra != 0 || !j.CancelRequested) {
+		w.failf("job %s had %d attempts with %d retries and %d requeues", id, len(j.History), j.Retries, j.Requeues)
 	}
 	for _, a := range j.History {
 		key := attempt{a.ID(), a.Token}

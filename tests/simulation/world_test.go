@@ -184,13 +184,13 @@ func (w *world) forget() {
 		return
 	}
 	restore := w.store.Snapshot()
-	accepted := len(w.batches)
+	submitted := len(w.batches)
 	before := map[attempt]string{}
 	for a, outcome := range w.accepted {
 		before[a] = outcome
 	}
 	w.after(w.between(0, 2*time.Second), func() {
-		if w.svc == nil || len(w.batches) != accepted {
+		if w.svc == nil || w.healed || len(w.batches) != submitted {
 			return
 		}
 		w.note("platform forgets")
