@@ -16,9 +16,11 @@ COMMIT   ?= $(shell git describe --always --abbrev=40 --exclude='*' --dirty 2>/d
 INFO     := github.com/tetryx/lynx-runner/cmd/internal/buildinfo
 LDFLAGS  := -s -w -X $(INFO).number=$(VERSION) -X $(INFO).commit=$(COMMIT)
 GOBUILD  := go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
+BIN      ?= bin
 BINARIES := lynxctl lynx-server lynx-runner lynx-shim
 
 TUTORIAL := scenarios/aerospace/configs/basic_orbit_tutorial.yaml
+export BIN PREFIX SYSCONFDIR UNITDIR DESTDIR
 RUNS     ?= 10
 OUTPUT   ?= lynx-output
 
@@ -30,8 +32,16 @@ help: ## List the targets
 
 .PHONY: build
 build: ## Build bin/lynxctl, bin/lynx-server, bin/lynx-runner and bin/lynx-shim
-	@mkdir -p bin
-	@for b in $(BINARIES); do $(GOBUILD) -o bin/$$b ./cmd/$$b; done
+	@mkdir -p $(BIN)
+	@for b in $(BINARIES); do $(GOBUILD) -o $(BIN)/$$b ./cmd/$$b; done
+
+.PHONY: install
+install: ## Install what was built (PREFIX, SYSCONFDIR, UNITDIR, DESTDIR); edited configuration is kept
+	@scripts/install.sh install
+
+.PHONY: uninstall
+uninstall: ## Remove what install installed; data and edited configuration stay
+	@scripts/install.sh uninstall
 
 .PHONY: engine
 engine: ## Make sure that a Docker engine answers (installs and starts one on Debian, as root)
