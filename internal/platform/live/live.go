@@ -10,10 +10,11 @@
 // # Several watchers of one attempt
 //
 // A runner sends one stream per attempt, whoever watches. For a watcher that comes
-// later, or wants more, the hub asks the runner to stop and to begin anew; the
-// runner answers a request for nothing with an end, and what follows it is
-// from the attempt's beginning. Those who watched before do not get again what they
-// had: log bytes are told by their offsets, samples by their number.
+// later the hub asks the runner to stop and to begin anew. The runner answers a
+// request for nothing with an end, and what follows that is from the
+// attempt's beginning: a new generation of the stream, of which the late watcher
+// gets all. Those who watched before do not get again what they had: log bytes are
+// told by their offsets, samples by their number.
 //
 // # Memory
 //
@@ -60,9 +61,34 @@ type LogChunk struct {
 
 func (c LogChunk) size() int { return len(c.Data) + overhead }
 
+// from is the part of the chunk that is not before an offset; false if nothing is.
+func (c LogChunk) from(offset int64) (LogChunk, bool) {
+	if skip := offset - c.Offset; skip > 0 {
+		if skip >= int64(len(c.Data)) {
+			return c, false
+		}
+		c.Offset, c.Data = offset, c.Data[skip:]
+	}
+	return c, len(c.Data) > 0
+}
+
 // TelemetryChunk is some samples of an attempt, in order.
 type TelemetryChunk struct {
 	Samples []*telemetryv1.Sample
 	// Dropped is how many samples this watcher did not get up to here, in all.
 	Dropped uint64
 }
+
+func (c TelemetryChunk) size() int {
+	n := overhead
+	for _, s := range c.Samples {
+		n += overhead
+		for _, v := range s.GetValues() {
+			n += overhead + len(v.GetName()) + len(v.GetUnit())
+		}
+	}
+	return n
+}
+
+// overhead is about what a record in memory takes beside its texts.
+const overhead = 64
