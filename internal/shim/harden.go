@@ -99,10 +99,7 @@ func parkThreads(n int) {
 
 // oomScore is the shim's own oom_score_adj. It is opened before the shim becomes
 // undumpable, because the file belongs to root after that.
-type oomScore struct {
-	file *os.File
-	own  int
-}
+type oomScore struct{ file *os.File }
 
 // openOOMScore never fails: without the file, the kernel chooses by size alone.
 func openOOMScore() oomScore {
@@ -110,14 +107,18 @@ func openOOMScore() oomScore {
 	if err != nil {
 		return oomScore{}
 	}
+	return oomScore{file: f}
+}
+
+// own is read when it is needed: a runner sets it before it tells the shim what to
+// do.
+func (o oomScore) own() (int, error) {
 	var text [16]byte
-	n, _ := f.Read(text[:])
-	own, err := strconv.Atoi(strings.TrimSpace(string(text[:n])))
-	if err != nil {
-		_ = f.Close()
-		return oomScore{}
+	n, err := o.file.ReadAt(text[:], 0)
+	if n == 0 {
+		return 0, err
 	}
-	return oomScore{file: f, own: own}
+	return strconv.Atoi(strings.TrimSpace(string(text[:n])))
 }
 
 // during raises the score while start runs, for the child to inherit: so not even
@@ -127,8 +128,13 @@ func (o oomScore) during(start func()) {
 		start()
 		return
 	}
-	_, _ = o.file.WriteAt([]byte(strconv.Itoa(min(o.own+childOOMScore, 1000))), 0)
+	defer o.file.Close()
+	own, err := o.own()
+	if err != nil {
+		start()
+		return
+	}
+	_, _ = o.file.WriteAt([]byte(strconv.Itoa(min(own+childOOMScore, 1000))), 0)
 	start()
-	_, _ = o.file.WriteAt([]byte(strconv.Itoa(o.own)), 0)
-	_ = o.file.Close()
+	_, _ = o.file.WriteAt([]byte(strconv.Itoa(own)), 0)
 }
