@@ -106,8 +106,15 @@ func (h *handler) batchResults(ctx context.Context, in *batchResults) (*api.Batc
 	if err != nil {
 		return nil, err
 	}
-	rows := pageOf(runs, next, viewRow)
-	return &api.BatchResults{BatchID: b.ID, Units: viewUnits(b.Spec), Items: rows.Items, NextCursor: rows.NextCursor}, nil
+	rows := make([]api.RunRow, len(runs))
+	for i := range runs {
+		artifacts, err := h.viewArtifacts(ctx, &runs[i])
+		if err != nil {
+			return nil, err
+		}
+		rows[i] = viewRow(&runs[i], artifacts)
+	}
+	return &api.BatchResults{BatchID: b.ID, Units: viewUnits(b.Spec), Items: rows, NextCursor: text(next)}, nil
 }
 
 func (h *handler) cancelBatch(ctx context.Context, in *BatchPath) (*api.BatchStatus, error) {

@@ -16,6 +16,9 @@ type jobFilter struct {
 
 	BatchID string `query:"batch_id" maxLength:"128" doc:"Only jobs of this batch."`
 	Status  string `query:"status" enum:"Pending,Claimed,Running,Completed,Failed,Timeout,Cancelled" doc:"Only jobs in this state."`
+
+	RunIndex Optional[int] `query:"run_index" minimum:"0" maximum:"10000000" doc:"Only the jobs of this row of the sampling design."`
+	IDPrefix string        `query:"id_prefix" maxLength:"128" doc:"Only jobs whose id begins like this."`
 }
 
 type jobID struct {
@@ -46,7 +49,9 @@ func (h *handler) registerJobs(a huma.API) {
 }
 
 func (h *handler) jobs(ctx context.Context, in *jobFilter) (*api.Page[api.Job], error) {
-	filter := platform.JobFilter{BatchID: in.BatchID, State: api.JobState(in.Status)}
+	filter := platform.JobFilter{
+		BatchID: in.BatchID, State: api.JobState(in.Status), RunIndex: in.RunIndex.pointer(), IDPrefix: in.IDPrefix,
+	}
 	jobs, next, err := h.svc.Jobs(ctx, filter, in.page())
 	if err != nil {
 		return nil, err
@@ -68,7 +73,11 @@ func (h *handler) jobResult(ctx context.Context, in *jobID) (*api.JobResult, err
 	if err != nil {
 		return nil, err
 	}
-	return viewResult(&r), nil
+	artifacts, err := h.viewArtifacts(ctx, &r)
+	if err != nil {
+		return nil, err
+	}
+	return viewResult(&r, artifacts), nil
 }
 
 func (h *handler) cancelJob(ctx context.Context, in *jobID) (*api.Job, error) {

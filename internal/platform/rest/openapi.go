@@ -11,10 +11,15 @@ func document(spec *huma.OpenAPI) {
 	spec.Tags = []*huma.Tag{
 		{Name: "batches", Description: "A batch is one submitted study."},
 		{Name: "jobs", Description: "A job is one run of a batch."},
+		{Name: "files", Description: "What the attempts of a job left and printed."},
+		{Name: "telemetry", Description: "What the attempts of a job reported while they ran."},
 		{Name: "runners", Description: "Runners execute jobs."},
 		{Name: "platform", Description: "The platform itself."},
 	}
 	schemas := spec.Components.Schemas.Map()
+	// api.Number is null where JSON has no number.
+	schemas["Series"].Properties["values"].Items.Nullable = true
+	schemas["TelemetryValue"].Properties["value"].Nullable = true
 	delete(schemas, "ErrorModel")
 	delete(schemas, "ErrorDetail")
 	delete(spec.Paths[submitPath].Post.RequestBody.Content, "application/octet-stream")

@@ -32,7 +32,7 @@ func (h *handler) problem(ctx context.Context, err error) *api.Problem {
 		// Nobody reads the answer any more.
 		return newProblem(http.StatusServiceUnavailable, "the request was given up")
 	}
-	h.log.ErrorContext(ctx, "request failed", "error", err)
+	h.logger.ErrorContext(ctx, "request failed", "error", err)
 	return newProblem(http.StatusInternalServerError, "the platform could not do this; its log says why")
 }
 

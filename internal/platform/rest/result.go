@@ -18,7 +18,7 @@ import (
 const outputDir = "output"
 
 // viewResult makes the documented JobResult of a run that has a result.
-func viewResult(r *platform.RunResult) *api.JobResult {
+func viewResult(r *platform.RunResult, artifacts []api.Artifact) *api.JobResult {
 	res := r.Result
 	return &api.JobResult{
 		JobID:             r.ID,
@@ -46,7 +46,7 @@ func viewResult(r *platform.RunResult) *api.JobResult {
 		Breach:         viewBreach(res.GetBreach()),
 		Metrics:        viewMetrics(res),
 		MetricsLeftOut: res.GetMetricsLeftOut(),
-		Artifacts:      viewArtifacts(res),
+		Artifacts:      artifacts,
 		Directory:      res.GetDirectory(),
 		ImageID:        res.GetImageId(),
 		CodeDigest:     res.GetCodeDigest(),
@@ -56,7 +56,7 @@ func viewResult(r *platform.RunResult) *api.JobResult {
 
 // viewRow makes a row of a run that may have no result yet; the getters of a nil
 // result give zero values.
-func viewRow(r *platform.RunResult) api.RunRow {
+func viewRow(r *platform.RunResult, artifacts []api.Artifact) api.RunRow {
 	res := r.Result
 	return api.RunRow{
 		RunIndex:          r.RunIndex,
@@ -72,7 +72,7 @@ func viewRow(r *platform.RunResult) api.RunRow {
 		Telemetry:         viewCounts(res.GetTelemetry()),
 		Breach:            viewBreach(res.GetBreach()),
 		OutputFiles:       viewFiles(res),
-		Artifacts:         viewArtifacts(res),
+		Artifacts:         artifacts,
 		Warnings:          list(res.GetWarnings()),
 		Directory:         res.GetDirectory(),
 		Attempt:           r.Attempts,
@@ -103,14 +103,6 @@ func viewFiles(r *runnerv1.Result) []string {
 		files[i] = path.Join(r.GetDirectory(), outputDir, a.GetName())
 	}
 	return files
-}
-
-func viewArtifacts(r *runnerv1.Result) []api.Artifact {
-	artifacts := make([]api.Artifact, len(r.GetArtifacts()))
-	for i, a := range r.GetArtifacts() {
-		artifacts[i] = api.Artifact{Name: a.GetName(), Size: a.GetSize(), SHA256: a.GetSha256()}
-	}
-	return artifacts
 }
 
 // viewTelemetry is nil, null in JSON, if no sample was kept.

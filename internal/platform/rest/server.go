@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -21,19 +22,33 @@ type Options struct {
 	Guard *auth.Guard
 	// Version is the program's, for the OpenAPI document.
 	Version string
-	Log     *slog.Logger
+	// Files has what attempts left; nil if the platform keeps none.
+	Files FileSource
+	// Live has what running attempts print and measure; nil if there is none.
+	Live LiveSource
+	// Heartbeat is how often a stream of events shows that it lives; 0 means 15 s.
+	Heartbeat time.Duration
+	Log       *slog.Logger
 }
 
 // handler holds what the operations share.
 type handler struct {
-	svc *platform.Service
-	log *slog.Logger
+	svc   *platform.Service
+	files FileSource
+	live  LiveSource
+	// tables has an element for each telemetry table that is being read.
+	tables    chan struct{}
+	heartbeat time.Duration
+	logger    *slog.Logger
 }
 
 // New makes the handler of every call, guarded. It is safe for concurrent use.
 func New(svc *platform.Service, o Options) http.Handler {
 	mux := http.NewServeMux()
-	h := &handler{svc: svc, log: o.Log}
+	h := &handler{
+		svc: svc, files: o.Files, live: o.Live, tables: make(chan struct{}, tablesAtOnce),
+		heartbeat: cmp.Or(o.Heartbeat, heartbeat), logger: o.Log,
+	}
 	spec := h.register(humago.New(mux, config(o.Version)))
 	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/openapi+json")
@@ -79,6 +94,10 @@ func (h *handler) register(a huma.API) []byte {
 	h.registerBatches(a)
 	h.registerJobs(a)
 	h.registerRunners(a)
+	h.registerFiles(a)
+	h.registerLogs(a)
+	h.registerTelemetry(a)
+	h.registerEvents(a)
 	document(a.OpenAPI())
 	spec, err := json.Marshal(a.OpenAPI())
 	if err != nil {

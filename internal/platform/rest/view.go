@@ -14,11 +14,24 @@ func viewStatus(b platform.Batch, err error) (*api.BatchStatus, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &api.BatchStatus{Batch: viewBatch(&b), JobsByStatus: map[api.JobState]int{}, Revision: b.Revision}
+	s := &api.BatchStatus{
+		Batch: viewBatch(&b), JobsByStatus: map[api.JobState]int{}, Revision: b.Revision,
+		EstimatedCompletionTimeMins: minutesLeft(&b),
+	}
 	for _, state := range api.JobStates() {
 		s.JobsByStatus[state] = b.Counts.Of(state)
 	}
 	return s, nil
+}
+
+// minutesLeft makes null of an estimate that there is not.
+func minutesLeft(b *platform.Batch) *float64 {
+	left, known := b.Remaining()
+	if !known {
+		return nil
+	}
+	m := left.Minutes()
+	return &m
 }
 
 func viewBatch(b *platform.Batch) api.Batch {
@@ -69,6 +82,7 @@ func viewJob(j *platform.JobView) api.Job {
 		CompletedAt:     moment(j.CompletedAt),
 		AssignedRunner:  text(j.RunnerID),
 		ErrorMessage:    text(j.ErrorMessage),
+		PendingReason:   text(j.PendingReason),
 	}
 }
 
@@ -80,6 +94,7 @@ func viewRunner(r *platform.RunnerView) api.Runner {
 		Status:          r.State,
 		Capabilities:    c,
 		Drain:           r.Drain,
+		Paused:          r.Paused,
 		ActiveJobs:      r.ActiveJobs,
 		Hostname:        r.Hostname,
 		Version:         r.Version,
