@@ -71,3 +71,12 @@ func (s Sandbox) WithPids(n int64) Sandbox {
 	s.Resources.Pids = &specs.LinuxPids{Limit: &limit}
 	return s
 }
+
+// RlimitTypes are the resource limits that can be set, by the names of
+// specs.POSIXRlimit.
+func RlimitTypes() []string {
+	return []string{
+		"RLIMIT_AS", "RLIMIT_CORE", "RLIMIT_CPU", "RLIMIT_DATA", "RLIMIT_FSIZE", "RLIMIT_LOCKS", "RLIMIT_MEMLOCK", "RLIMIT_MSGQUEUE",
+		"RLIMIT_NICE", "RLIMIT_NOFILE", "RLIMIT_NPROC", "RLIMIT_RSS", "RLIMIT_RTPRIO", "RLIMIT_RTTIME", "RLIMIT_SIGPENDING", "RLIMIT_STACK",
+	}
+}

@@ -112,11 +112,16 @@ type Sandbox struct {
 	// Seccomp is the system call filter. Nil means the executor's own default
 	// profile, which is stricter than the engine's.
 	Seccomp *specs.LinuxSeccomp
+	// EngineSeccomp leaves the filter to the engine; Seccomp is nil then.
+	EngineSeccomp bool
 	// Capabilities are what is kept of the Linux capabilities: none by default.
 	Capabilities []string
 	// TmpBytes, HomeBytes and ShmBytes bound the tmpfs mounts /tmp, HOME and
 	// /dev/shm.
 	TmpBytes, HomeBytes, ShmBytes int64
+	// Devices are character devices of the host, for reading and writing, under the
+	// same path; none by default. Only Path is used.
+	Devices []specs.LinuxDevice
 	// Network is the engine's network: "none" by default.
 	Network string
 	// Runtime is the engine's OCI runtime; empty means the engine's default.

@@ -77,9 +77,8 @@ type Config struct {
 	Host string
 	// PullPolicy is PullNever where empty.
 	PullPolicy PullPolicy
-	// AllowedImages are patterns (as of path.Match) of the image references that
-	// Resolve accepts. A reference or pattern without a tag means ":latest".
-	AllowedImages []string
+	// AllowedImages are the image references that Resolve accepts.
+	AllowedImages executor.ImagePatterns
 	// MaxStarts bounds the containers that are being created and started at the
 	// same time; 0 means the number of CPUs. Starting is bound by the CPU, and
 	// more at once only makes each of them later.

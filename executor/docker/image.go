@@ -3,8 +3,6 @@ package docker
 import (
 	"context"
 	"fmt"
-	"path"
-	"strings"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/image"
@@ -16,9 +14,9 @@ import (
 // Resolve implements executor.Executor. The id it returns is the image's, which
 // stays the same whatever a tag is moved to.
 func (e *Executor) Resolve(ctx context.Context, ref string) (string, error) {
-	if !allowedImage(e.cfg.AllowedImages, ref) {
+	if !e.cfg.AllowedImages.Allow(ref) {
 		return "", fmt.Errorf("%w: %q is not allowed on this runner, which allows %s; its owner can add it to the allowed images",
-			executor.ErrImage, ref, list(e.cfg.AllowedImages))
+			executor.ErrImage, ref, e.cfg.AllowedImages)
 	}
 	if e.cfg.PullPolicy == PullAlways {
 		if err := e.pull(ctx, ref); err != nil {
@@ -93,33 +91,4 @@ func (e *engine) pull(ctx context.Context, ref string) error {
 		return fmt.Errorf("%w: %w; check the name, the registry and the engine's credentials for it", executor.ErrImage, err)
 	}
 	return nil
-}
-
-// allowedImage matches a reference with patterns. Both mean ":latest" where they
-// have neither a tag nor a digest; a pattern that ends in '*' takes any tag.
-func allowedImage(patterns []string, ref string) bool {
-	for _, p := range patterns {
-		for _, candidate := range []string{p, tagged(p)} {
-			if ok, err := path.Match(candidate, tagged(ref)); ok && err == nil {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// tagged adds the tag that a reference without one means.
-func tagged(ref string) string {
-	last := ref[strings.LastIndexByte(ref, '/')+1:]
-	if ref == "" || strings.ContainsAny(last, ":@") {
-		return ref
-	}
-	return ref + ":latest"
-}
-
-func list(patterns []string) string {
-	if len(patterns) == 0 {
-		return "no image at all"
-	}
-	return strings.Join(patterns, ", ")
 }

@@ -58,12 +58,9 @@ type createBody struct {
 // translate makes the create request of an attempt. It is a pure function of
 // the specification, the image's volumes and what New found out.
 func (e *Executor) translate(spec executor.Spec, volumes, mountpoints []string) (createBody, error) {
-	seccomp := e.seccomp
-	if spec.Sandbox.Seccomp != nil {
-		var err error
-		if seccomp, err = marshalSeccomp(spec.Sandbox.Seccomp); err != nil {
-			return createBody{}, err
-		}
+	security, err := e.security(spec.Sandbox)
+	if err != nil {
+		return createBody{}, err
 	}
 	mounts := binds(spec, e.cfg.Shim)
 	if err := recursiveReadOnly(mounts, mountpoints, !versions.LessThan(e.info.APIVersion, "1.44")); err != nil {
@@ -81,7 +78,7 @@ func (e *Executor) translate(spec executor.Spec, volumes, mountpoints []string) 
 		ReadonlyRootfs: true,
 		CapDrop:        []string{"ALL"},
 		CapAdd:         spec.Sandbox.Capabilities,
-		SecurityOpt:    []string{"no-new-privileges", seccomp},
+		SecurityOpt:    security,
 		LogConfig:      container.LogConfig{Type: "none"},
 		RestartPolicy:  container.RestartPolicy{Name: container.RestartPolicyDisabled},
 		Runtime:        spec.Sandbox.Runtime,
@@ -94,6 +91,19 @@ func (e *Executor) translate(spec executor.Spec, volumes, mountpoints []string) 
 		Resources:      resources(spec),
 	}
 	return createBody{Config: e.containerConfig(spec), HostConfig: host}, nil
+}
+
+// security are the security options.
+func (e *Executor) security(s executor.Sandbox) ([]string, error) {
+	options := []string{"no-new-privileges"}
+	switch {
+	case s.EngineSeccomp:
+		return options, nil
+	case s.Seccomp == nil:
+		return append(options, e.seccomp), nil
+	}
+	profile, err := marshalSeccomp(s.Seccomp)
+	return append(options, profile), err
 }
 
 func (e *Executor) containerConfig(spec executor.Spec) container.Config {
@@ -152,12 +162,22 @@ func resources(spec executor.Spec) container.Resources {
 		NanoCPUs:       *s.Resources.CPU.Quota * 1_000_000_000 / int64(*s.Resources.CPU.Period),
 		PidsLimit:      s.Resources.Pids.Limit,
 		Ulimits:        ulimits(s.Rlimits),
+		Devices:        devices(s.Devices),
 		DeviceRequests: deviceRequests(spec.GPUs),
 	}
 	if shares := s.Resources.CPU.Shares; shares != nil {
 		r.CPUShares = int64(*shares)
 	}
 	return r
+}
+
+// devices gives devices for reading and writing, and for nothing else.
+func devices(list []specs.LinuxDevice) []container.DeviceMapping {
+	var ds []container.DeviceMapping
+	for _, d := range list {
+		ds = append(ds, container.DeviceMapping{PathOnHost: d.Path, PathInContainer: d.Path, CgroupPermissions: "rw"})
+	}
+	return ds
 }
 
 // deviceRequests asks for GPUs by their ids, as `docker run --gpus` does: which

@@ -71,6 +71,7 @@ func TestTranslateSandbox(t *testing.T) {
 	spec.Sandbox = executor.DefaultSandbox().WithCPU(2500).WithMemory(64 << 20).WithPids(7)
 	spec.Sandbox.Capabilities = []string{"CAP_NET_BIND_SERVICE"}
 	spec.Sandbox.Runtime, spec.Sandbox.Network = "runsc", "lab"
+	spec.Sandbox.Devices = []specs.LinuxDevice{{Path: "/dev/kvm", Type: "b"}}
 	spec.Sandbox.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow}
 	body, err := plainExecutor("1.41").translate(spec, nil, nil)
 	if err != nil {
@@ -88,6 +89,21 @@ func TestTranslateSandbox(t *testing.T) {
 	}
 	if want := `seccomp={"defaultAction":"SCMP_ACT_ALLOW"}`; !slices.Contains(h.SecurityOpt, want) {
 		t.Errorf("security options %v, want %s", h.SecurityOpt, want)
+	}
+	if d := h.Devices; len(d) != 1 || d[0].PathOnHost != "/dev/kvm" || d[0].PathInContainer != "/dev/kvm" || d[0].CgroupPermissions != "rw" {
+		t.Errorf("devices %+v", d)
+	}
+}
+
+// The filter is left to the engine only by its own word.
+func TestTranslateEngineSeccomp(t *testing.T) {
+	spec := testSpec(t)
+	for engine, want := range map[bool][]string{false: {"no-new-privileges", "seccomp={}"}, true: {"no-new-privileges"}} {
+		spec.Sandbox.EngineSeccomp = engine
+		body, err := plainExecutor("1.41").translate(spec, nil, nil)
+		if err != nil || !slices.Equal(body.SecurityOpt, want) {
+			t.Errorf("engine's %v: options %v, %v, want %v", engine, body.SecurityOpt, err, want)
+		}
 	}
 }
 
@@ -201,6 +217,12 @@ func TestValidate(t *testing.T) {
 		"unlimited processes":   {func(s *executor.Spec) { s.Sandbox = s.Sandbox.WithPids(-1) }, "processes"},
 		"unlimited tmp":         {func(s *executor.Spec) { s.Sandbox.TmpBytes = 0 }, "/tmp"},
 		"devices":               {func(s *executor.Spec) { s.Sandbox.Resources.Devices = []specs.LinuxDeviceCgroup{{Allow: true}} }, "only memory"},
+		"privileged":            {func(s *executor.Spec) { s.Sandbox.Capabilities = []string{"ALL"} }, "never privileged"},
+		"the host's rights":     {func(s *executor.Spec) { s.Sandbox.Capabilities = []string{"CAP_SYS_ADMIN"} }, "as good as root"},
+		"the host's memory":     {func(s *executor.Spec) { s.Sandbox.Devices = []specs.LinuxDevice{{Path: "/dev/mem"}} }, "all of the host"},
+		"no such device":        {func(s *executor.Spec) { s.Sandbox.Devices = []specs.LinuxDevice{{Path: "/dev/nowhere"}} }, "/dev/nowhere"},
+		"a directory":           {func(s *executor.Spec) { s.Sandbox.Devices = []specs.LinuxDevice{{Path: "/dev/fd"}} }, "only character devices"},
+		"two filters":           {func(s *executor.Spec) { s.Sandbox.EngineSeccomp, s.Sandbox.Seccomp = true, &specs.LinuxSeccomp{} }, "both"},
 		"data over output":      {func(s *executor.Spec) { s.DataMounts = []executor.Mount{{Source: "/x", Target: "/lynx/output"}} }, "/lynx/output"},
 		"data below the work":   {func(s *executor.Spec) { s.DataMounts = []executor.Mount{{Source: "/x", Target: "/lynx/work/x"}} }, "/lynx/work"},
 		"data over everything":  {func(s *executor.Spec) { s.DataMounts = []executor.Mount{{Source: "/x", Target: "/lynx"}} }, "/lynx"},
@@ -220,6 +242,7 @@ func TestValidate(t *testing.T) {
 		})
 	}
 	good := testSpec(t)
+	good.Sandbox.Capabilities, good.Sandbox.Devices = []string{"CAP_NET_RAW"}, []specs.LinuxDevice{{Path: "/dev/null"}}
 	good.DataMounts = []executor.Mount{{Source: "/x", Target: "/tmp/data"}, {Source: "/y", Target: "/lynxes"}}
 	if err := plainExecutor("1.41").validate(good); err != nil {
 		t.Errorf("a good specification: %v", err)

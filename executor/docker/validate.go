@@ -2,6 +2,7 @@ package docker
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -120,14 +121,34 @@ func validateSandbox(s executor.Sandbox) error {
 	case len(r.Devices)+len(r.HugepageLimits)+len(r.Rdma)+len(r.Unified) > 0 || r.BlockIO != nil || r.Network != nil:
 		return fmt.Errorf("only memory, CPU and process limits can be given")
 	}
-	return validateNetwork(s.Network)
+	if s.EngineSeccomp && s.Seccomp != nil {
+		return fmt.Errorf("the system call filter is both the engine's and another")
+	}
+	for _, name := range s.Capabilities {
+		if err := executor.CheckCapability(name); err != nil {
+			return err
+		}
+	}
+	for _, d := range s.Devices {
+		if err := validateDevice(d.Path); err != nil {
+			return err
+		}
+	}
+	return executor.CheckNetwork(s.Network)
 }
 
-// validateNetwork refuses to share a namespace with the host or with another
-// container; the engine's name for its default network would hide what it is.
-func validateNetwork(name string) error {
-	if name == "" || name == "host" || name == "default" || strings.Contains(name, ":") {
-		return fmt.Errorf("network %q: must be none or the name of one of the engine's networks, never host or another container's", name)
+// validateDevice takes character devices alone: a block device is a disk of the
+// host.
+func validateDevice(path string) error {
+	if err := executor.CheckDevice(path); err != nil {
+		return err
+	}
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return fmt.Errorf("device: %w", err)
+	case info.Mode()&os.ModeCharDevice == 0:
+		return fmt.Errorf("device %s is %v; only character devices can be given to jobs", path, info.Mode())
 	}
 	return nil
 }

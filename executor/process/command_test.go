@@ -100,16 +100,20 @@ func TestValidate(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, spoil := range map[string]func(*executor.Spec){
-		"an image":          func(s *executor.Spec) { s.Image = "sha256:1" },
-		"group 0":           func(s *executor.Spec) { s.User.GID = 0 },
-		"relative work":     func(s *executor.Spec) { s.WorkDir = "work" },
-		"capabilities":      func(s *executor.Spec) { s.Sandbox.Capabilities = []string{"CAP_NET_RAW"} },
-		"unknown limit":     func(s *executor.Spec) { s.Sandbox.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_X"}} },
-		"soft above hard":   func(s *executor.Spec) { s.Sandbox.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_CORE", Soft: 1}} },
-		"hidden attempt id": func(s *executor.Spec) { s.AttemptID = ".a" },
-		"no CPU period":     func(s *executor.Spec) { s.Sandbox.Resources.CPU.Period = nil },
-		"no memory":         func(s *executor.Spec) { s.Sandbox.Resources.Memory = nil },
-		"no pids":           func(s *executor.Spec) { s.Sandbox.Resources.Pids = nil },
+		"an image":           func(s *executor.Spec) { s.Image = "sha256:1" },
+		"group 0":            func(s *executor.Spec) { s.User.GID = 0 },
+		"relative work":      func(s *executor.Spec) { s.WorkDir = "work" },
+		"capabilities":       func(s *executor.Spec) { s.Sandbox.Capabilities = []string{"CAP_NET_RAW"} },
+		"a device":           func(s *executor.Spec) { s.Sandbox.Devices = []specs.LinuxDevice{{Path: "/dev/null"}} },
+		"a filter":           func(s *executor.Spec) { s.Sandbox.Seccomp = &specs.LinuxSeccomp{} },
+		"an engine's filter": func(s *executor.Spec) { s.Sandbox.EngineSeccomp = true },
+		"a runtime":          func(s *executor.Spec) { s.Sandbox.Runtime = "runc" },
+		"unknown limit":      func(s *executor.Spec) { s.Sandbox.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_X"}} },
+		"soft above hard":    func(s *executor.Spec) { s.Sandbox.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_CORE", Soft: 1}} },
+		"hidden attempt id":  func(s *executor.Spec) { s.AttemptID = ".a" },
+		"no CPU period":      func(s *executor.Spec) { s.Sandbox.Resources.CPU.Period = nil },
+		"no memory":          func(s *executor.Spec) { s.Sandbox.Resources.Memory = nil },
+		"no pids":            func(s *executor.Spec) { s.Sandbox.Resources.Pids = nil },
 	} {
 		s := testSpec()
 		spoil(&s)

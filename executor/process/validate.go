@@ -71,8 +71,8 @@ func validateSandbox(s executor.Sandbox) string {
 		return "the CPU limit (quota and period) is missing"
 	case r.Pids == nil || r.Pids.Limit == nil || *r.Pids.Limit <= 0:
 		return "the limit on processes is missing"
-	case len(s.Capabilities) > 0:
-		return "a process gets no capabilities"
+	case len(s.Capabilities)+len(s.Devices) > 0 || s.Seccomp != nil || s.EngineSeccomp || s.Runtime != "":
+		return "a process gets no capabilities, devices, system call filter or runtime"
 	}
 	if _, err := rlimits(s.Rlimits); err != nil {
 		return err.Error()
