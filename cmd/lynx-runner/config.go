@@ -21,7 +21,7 @@ func configCommand(p *program) *cobra.Command {
 		Long: `Print each effective setting and where it came from: the built-in default, the
 file, a LYNX_RUNNER_... variable or a flag, of which the last wins.`,
 		Example: `  lynx-runner config --config configs/lynx-runner-basilisk.yaml
-  LYNX_RUNNER_LIMITS_MEMORY=2Gi lynx-runner config --json`,
+  LYNX_RUNNER_SANDBOX_MEMORY=2Gi lynx-runner config --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := s.load(cmd, p.environ)

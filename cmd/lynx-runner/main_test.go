@@ -29,7 +29,7 @@ func lynxRunner(t *testing.T, environ []string, args ...string) (stdout string, 
 func configFile(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "runner.yaml")
-	if err := os.WriteFile(path, []byte("image: from-file\nlimits: {memory: 512Mi}\nenvironment: {A: <b>}\nworking_directory: /srv/work\n"), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte("image: from-file\nsandbox: {memory: 512Mi}\nenvironment: {A: <b>}\nworking_directory: /srv/work\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -38,7 +38,7 @@ func configFile(t *testing.T) string {
 // TestConfig tells every setting, its effective value and where that came from.
 func TestConfig(t *testing.T) {
 	file := configFile(t)
-	environ := []string{"LYNX_RUNNER_LIMITS_PIDS=99", "LYNX_RUNNER_SERVER=env:1"}
+	environ := []string{"LYNX_RUNNER_SANDBOX_PIDS=99", "LYNX_RUNNER_SERVER=env:1"}
 	out, err := lynxRunner(t, environ, "config", "--config", file, "--server", "flag:2")
 	if err != nil {
 		t.Fatal(err)
@@ -55,8 +55,8 @@ func TestConfig(t *testing.T) {
 		t.Errorf("%d settings, want %d", len(rows), len(config.Paths()))
 	}
 	for path, want := range map[string][2]string{
-		"image": {file, "from-file"}, "limits.memory": {file, "512Mi"}, "limits.pids": {"LYNX_RUNNER_LIMITS_PIDS", "99"},
-		"server": {"--server", "flag:2"}, "pull_policy": {"default", "never"}, "token_file": {"default", "-"}, "engines": {"default", "basilisk"},
+		"image": {file, "from-file"}, "sandbox.memory": {file, "512Mi"}, "sandbox.pids": {"LYNX_RUNNER_SANDBOX_PIDS", "99"},
+		"server": {"--server", "flag:2"}, "sandbox.pull_policy": {"default", "never"}, "token_file": {"default", "-"}, "engines": {"default", "basilisk"},
 	} {
 		if got := rows[path]; len(got) != 2 || got[0] != want[0] || got[1] != want[1] {
 			t.Errorf("%s: %v, want %v", path, got, want)
@@ -90,8 +90,8 @@ func TestConfigAsJSON(t *testing.T) {
 	if s := got["environment"]; s.Origin != "file" || s.Name != file || s.Value.(map[string]any)["A"] != "<b>" {
 		t.Errorf("environment %+v", s)
 	}
-	if s := got["limits.pids"]; s.Value != 512.0 || s.Origin != "default" || s.Name != "" {
-		t.Errorf("limits.pids %+v", s)
+	if s := got["sandbox.pids"]; s.Value != 512.0 || s.Origin != "default" || s.Name != "" {
+		t.Errorf("sandbox.pids %+v", s)
 	}
 }
 

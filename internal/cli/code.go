@@ -45,7 +45,7 @@ type TooMuchError struct{ Dir string }
 func (e *TooMuchError) Error() string {
 	return fmt.Sprintf("the study's directory %s holds more than %d MiB or %d files, too much to copy as code: "+
 		"put the study and its scenario into a directory of their own, or name the scenario's directory with --working-directory "+
-		"and an --output outside of it (large data belongs into data_mounts of the runner's file)",
+		"and an --output outside of it (large data belongs into sandbox.data_mounts of the runner's file)",
 		e.Dir, maxCodeBytes>>20, maxCodeFiles)
 }
 

@@ -72,7 +72,7 @@ func (c *checker) runProbe(ctx context.Context, exec executor.Executor, image st
 		Argv: []string{c.cfg.PythonExecutable, "-c", probeProgram}, Image: image,
 		WorkDir: c.cfg.WorkingDirectory, DataMounts: c.cfg.DataMounts,
 		User:    specs.User{UID: uint32(s.uid), GID: uint32(s.gid)},
-		Sandbox: sandbox(c.cfg.Limits, c.cfg.Limits.CPUMillis, c.cfg.Limits.MemoryBytes),
+		Sandbox: c.cfg.JobSandbox(c.cfg.Limits.CPUMillis, c.cfg.Limits.MemoryBytes),
 		Timeout: checkLimit, Telemetry: true, LogHead: 1 << 20, LogTail: 1 << 20,
 	}
 	if scenario.Entrypoint != "" {

@@ -88,7 +88,7 @@ func TestOutputLimit(t *testing.T) {
 				return untilKilled(ctx, p)
 			}
 			result := runOne(t, b, assignment("job", 0))
-			if result.GetOutcome() != "output_limit" || !strings.Contains(result.GetErrorMessage(), "limits.output") {
+			if result.GetOutcome() != "output_limit" || !strings.Contains(result.GetErrorMessage(), "sandbox.output") {
 				t.Errorf("%s: %s", result.GetOutcome(), result.GetErrorMessage())
 			}
 		})
@@ -122,9 +122,9 @@ func TestJobsThatCannotRun(t *testing.T) {
 		{"entrypoint missing", func(a *runnerv1.Assignment, _ *scriptedExecutor, _ *bench) { a.Simulation.Entrypoint = "none.py" }, "invalid_job", `"none.py" is not there`},
 		{"entrypoint outside", func(a *runnerv1.Assignment, _ *scriptedExecutor, _ *bench) { a.Simulation.Entrypoint = "../etc" }, "invalid_job", "does not lie below"},
 		{"configured entrypoint missing", func(_ *runnerv1.Assignment, _ *scriptedExecutor, b *bench) { b.cfg.BasiliskEntrypoint = "gone.py" }, "invalid_job", `basilisk_entrypoint "gone.py"`},
-		{"too much memory", func(a *runnerv1.Assignment, _ *scriptedExecutor, _ *bench) { a.Compute.MemoryBytes = 3 << 30 }, "invalid_job", "allows 2Gi (limits.max_memory)"},
-		{"too many cpus", func(a *runnerv1.Assignment, _ *scriptedExecutor, _ *bench) { a.Compute.CpuMillis = 2001 }, "invalid_job", "limits.max_cpu"},
-		{"too long", func(a *runnerv1.Assignment, _ *scriptedExecutor, _ *bench) { withTimeout(a, 3*time.Hour) }, "invalid_job", "limits.max_timeout"},
+		{"too much memory", func(a *runnerv1.Assignment, _ *scriptedExecutor, _ *bench) { a.Compute.MemoryBytes = 3 << 30 }, "invalid_job", "allows 2Gi (sandbox.max_memory)"},
+		{"too many cpus", func(a *runnerv1.Assignment, _ *scriptedExecutor, _ *bench) { a.Compute.CpuMillis = 2001 }, "invalid_job", "sandbox.max_cpu"},
+		{"too long", func(a *runnerv1.Assignment, _ *scriptedExecutor, _ *bench) { withTimeout(a, 3*time.Hour) }, "invalid_job", "sandbox.max_timeout"},
 		{"gpu", func(a *runnerv1.Assignment, _ *scriptedExecutor, _ *bench) { a.Compute.Gpus = 1 }, "invalid_job", "1 GPUs"},
 		{"invalid specification", func(_ *runnerv1.Assignment, e *scriptedExecutor, _ *bench) {
 			e.start = func(context.Context, executor.Spec) error {

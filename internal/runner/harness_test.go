@@ -75,7 +75,7 @@ func newBench(t *testing.T) *bench {
 			Environment: map[string]string{"EXTRA": "1"},
 			Limits: config.Limits{
 				CPUMillis: 1000, MaxCPUMillis: 2000, MemoryBytes: 1 << 30, MaxMemoryBytes: 2 << 30,
-				Timeout: time.Hour, MaxTimeout: 2 * time.Hour, Grace: 10 * time.Second, Pids: 512, OpenFiles: 4096,
+				Timeout: time.Hour, MaxTimeout: 2 * time.Hour, Grace: 10 * time.Second, Pids: 512,
 				TmpBytes: 1 << 20, HomeBytes: 1 << 20, ShmBytes: 1 << 20, LogHead: 1 << 20, LogTail: 1 << 20,
 				Output: config.OutputLimits{TotalBytes: 1 << 20, FileBytes: 1 << 20, Files: 50, Depth: 8},
 			},

@@ -131,7 +131,7 @@ func classifyExit(e evidence) (api.Outcome, string) {
 }
 
 func outputMessage(over string) string {
-	return fmt.Sprintf("The job wrote more than it may: %s (limits.output in the runner's configuration).", over)
+	return fmt.Sprintf("The job wrote more than it may: %s (sandbox.output in the runner's configuration).", over)
 }
 
 func memoryMessage(x executor.Exit) string {

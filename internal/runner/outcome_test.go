@@ -138,7 +138,7 @@ func TestMessages(t *testing.T) {
 		"not executed":       "python_executable (/usr/bin/python3) must be a program in the image",
 		"main out of memory": "compute.container.memory_request",
 		"file size":          "more than 1Gi in one file",
-		"too much output":    "limits.output",
+		"too much output":    "sandbox.output",
 		"SIGSEGV":            "signal 11 (SIGSEGV). It wrote nothing to stderr.",
 	} {
 		found := false

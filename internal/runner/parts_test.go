@@ -162,7 +162,7 @@ func TestSlotUsers(t *testing.T) {
 	if len(uids) != 3 {
 		t.Errorf("users %v", uids)
 	}
-	if _, err := newSlots(slotConfig(dir, 1), 0, 0); err == nil || !strings.Contains(err.Error(), "widen uid_range") {
+	if _, err := newSlots(slotConfig(dir, 1), 0, 0); err == nil || !strings.Contains(err.Error(), "widen it") {
 		t.Errorf("a fourth user of three: %v", err)
 	}
 	first.close()

@@ -76,20 +76,20 @@ func programText(rec *record) string {
 func (j *job) limited(image string) (executor.Spec, error) {
 	c, l := j.a.GetCompute(), j.r.cfg.Limits
 	switch {
-	case !slices.Contains(j.r.cfg.AllowedImages, image):
-		return executor.Spec{}, invalid("the image %q is not allowed on this runner; it allows %q (allowed_images in its configuration)", image, j.r.cfg.AllowedImages)
+	case !j.r.cfg.AllowsImage(image):
+		return executor.Spec{}, invalid("the image %q is not allowed on this runner; it allows %q (sandbox.allowed_images in its configuration)", image, j.r.cfg.AllowedImages)
 	case c.GetGpus() > 0:
 		return executor.Spec{}, invalid("the batch asks for %d GPUs (gpu_request), and this runner offers none", c.GetGpus())
 	case c.GetCpuMillis() > l.MaxCPUMillis:
-		return executor.Spec{}, invalid("the batch asks for %d thousandths of a CPU (cpu_request), and this runner allows %d (limits.max_cpu)", c.GetCpuMillis(), l.MaxCPUMillis)
+		return executor.Spec{}, invalid("the batch asks for %d thousandths of a CPU (cpu_request), and this runner allows %d (sandbox.max_cpu)", c.GetCpuMillis(), l.MaxCPUMillis)
 	case c.GetMemoryBytes() > l.MaxMemoryBytes:
-		return executor.Spec{}, invalid("the batch asks for %s of memory (memory_request), and this runner allows %s (limits.max_memory)", bytesText(c.GetMemoryBytes()), bytesText(l.MaxMemoryBytes))
+		return executor.Spec{}, invalid("the batch asks for %s of memory (memory_request), and this runner allows %s (sandbox.max_memory)", bytesText(c.GetMemoryBytes()), bytesText(l.MaxMemoryBytes))
 	case c.GetTimeout().AsDuration() > l.MaxTimeout:
-		return executor.Spec{}, invalid("the batch asks for a time limit of %v (job_timeout_seconds), and this runner allows %v (limits.max_timeout)", c.GetTimeout().AsDuration(), l.MaxTimeout)
+		return executor.Spec{}, invalid("the batch asks for a time limit of %v (job_timeout_seconds), and this runner allows %v (sandbox.max_timeout)", c.GetTimeout().AsDuration(), l.MaxTimeout)
 	}
 	spec := executor.Spec{
 		Timeout: positive(c.GetTimeout().AsDuration(), l.Timeout), Grace: l.Grace, LogHead: l.LogHead, LogTail: l.LogTail,
-		Sandbox: sandbox(l, positive(c.GetCpuMillis(), l.CPUMillis), positive(c.GetMemoryBytes(), l.MemoryBytes)),
+		Sandbox: j.r.cfg.JobSandbox(positive(c.GetCpuMillis(), l.CPUMillis), positive(c.GetMemoryBytes(), l.MemoryBytes)),
 	}
 	return spec, nil
 }
@@ -104,17 +104,6 @@ func positive[T ~int64](v, def T) T {
 		return v
 	}
 	return def
-}
-
-func sandbox(l config.Limits, cpuMillis, memory int64) executor.Sandbox {
-	s := executor.DefaultSandbox().WithCPU(cpuMillis).WithMemory(memory).WithPids(l.Pids)
-	s.TmpBytes, s.HomeBytes, s.ShmBytes = l.TmpBytes, l.HomeBytes, l.ShmBytes
-	s.Rlimits = []specs.POSIXRlimit{
-		{Type: "RLIMIT_CORE"},
-		{Type: "RLIMIT_FSIZE", Hard: uint64(l.Output.FileBytes), Soft: uint64(l.Output.FileBytes)},
-		{Type: "RLIMIT_NOFILE", Hard: uint64(l.OpenFiles), Soft: uint64(l.OpenFiles)},
-	}
-	return s
 }
 
 // complete fills in what does not depend on limits.

@@ -70,7 +70,7 @@ func lockUID(dir string, next *int, last int) (*slot, error) {
 			return nil, fmt.Errorf("lock_dir: %s: %w", f.Name(), err)
 		}
 	}
-	return nil, errors.New("uid_range has no free user id for another slot: other runners on this host use the rest; widen uid_range or lower max_concurrent_jobs")
+	return nil, errors.New("sandbox.uid_range has no free user id for another slot: other runners on this host use the rest; widen it or lower max_concurrent_jobs")
 }
 
 // acquire waits for a slot and takes every other free one with it. It returns

@@ -31,7 +31,7 @@ engines: [basilisk]
 basilisk_entrypoint: ok.py
 working_directory: %s
 image: lynx-basilisk
-limits: {memory: 256Mi}
+sandbox: {memory: 256Mi, allowed_images: [no-such-image]}
 %s
 `, filepath.Join(root, "tests/e2e/testdata/scenarios"), extra))
 }
@@ -72,12 +72,12 @@ func TestOutcomes(t *testing.T) {
 			says: []string{"3", "job_timeout_seconds"}, stdout: "sleeping\n",
 		},
 		"image that is not there": {
-			entrypoint: "ok.py", compute: "container: {image: no-such-image}", runner: "allowed_images: [no-such-image]",
+			entrypoint: "ok.py", compute: "container: {image: no-such-image}",
 			state: api.JobFailed, outcome: api.OutcomeInvalidJob, says: []string{"no-such-image"},
 		},
 		"image that is not allowed": {
 			entrypoint: "ok.py", compute: "container: {image: somebody/elses}",
-			state: api.JobFailed, outcome: api.OutcomeInvalidJob, says: []string{"somebody/elses", "allowed_images"},
+			state: api.JobFailed, outcome: api.OutcomeInvalidJob, says: []string{"somebody/elses", "sandbox.allowed_images"},
 		},
 		"entrypoint that is not there": {
 			entrypoint: "missing.py", state: api.JobFailed, outcome: api.OutcomeInvalidJob, says: []string{"missing.py"},

@@ -7,8 +7,8 @@
 // effective value came from. Paths are made absolute against the current
 // directory.
 //
-// A field's dotted path in the file gives its other two names: limits.memory is
-// LYNX_RUNNER_LIMITS_MEMORY in the environment and --limits-memory as a flag.
+// A field's dotted path in the file gives its other two names: sandbox.memory is
+// LYNX_RUNNER_SANDBOX_MEMORY in the environment and --sandbox-memory as a flag.
 // Lists are separated by commas there.
 package config
 
@@ -66,13 +66,25 @@ type Config struct {
 	StateDir string
 	// RuntimeDir holds the sockets of running attempts; its path is short.
 	RuntimeDir string
-	// LockDir holds one lock file per slot uid, for every runner on the host.
+	// LockDir holds one lock file per slot uid and per GPU, for every runner on the
+	// host.
 	LockDir string
 	// DataMounts are host directories that every job sees, read-only.
 	DataMounts []executor.Mount
+	// GPUs are the GPUs of the host that jobs can be given.
+	GPUs GPUs
+	// Reserve is what is kept from jobs.
+	Reserve Reserve
+	// HostMemoryBytes is the host's memory; 0 if it is not known.
+	HostMemoryBytes int64
 	// Environment is added to every job's environment.
 	Environment map[string]string
-	Limits      Limits
+	// Sandbox and Limits confine a job; in the file both are the section sandbox,
+	// with AllowedImages, PullPolicy, DataMounts, UIDs and OutputOwner.
+	Sandbox Sandbox
+	Limits  Limits
+	// Relaxations are the ways in which jobs are confined less than by default.
+	Relaxations []Relaxation
 
 	// origins has the origin of each path that is not at its default.
 	origins map[string]Origin
@@ -118,9 +130,8 @@ type Limits struct {
 	Timeout, MaxTimeout         time.Duration
 	// Grace is how long after Timeout the shim waits for the runner before it
 	// kills by itself.
-	Grace     time.Duration
-	Pids      int64
-	OpenFiles int64
+	Grace time.Duration
+	Pids  int64
 	// TmpBytes, HomeBytes and ShmBytes bound /tmp, HOME and /dev/shm.
 	TmpBytes, HomeBytes, ShmBytes int64
 	Output                        OutputLimits
@@ -143,7 +154,7 @@ type Origin struct {
 	Name string
 }
 
-// Origin returns where the value at a dotted path ("limits.memory") came from.
+// Origin returns where the value at a dotted path ("sandbox.memory") came from.
 func (c *Config) Origin(path string) Origin {
 	if o, ok := c.origins[path]; ok {
 		return o

@@ -4,11 +4,14 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/tetryx/lynx-runner/internal/strictyaml"
 )
@@ -17,6 +20,9 @@ var testHost = host{
 	uid: 1000, name: "lab host!", executable: "/opt/lynx/bin/lynx-runner", cpus: 4, memory: 16 << 30,
 	home: "/home/u", runtimeDir: "/run/user/1000", tmp: "/tmp",
 }
+
+// jobMemory is what the default reserve leaves of testHost's memory, in GiB.
+const jobMemory = 16 - 1638./1024
 
 // loadText loads a file with this text; work lies beside the output root, so
 // that the defaults do not collide.
@@ -43,15 +49,20 @@ func TestDefaults(t *testing.T) {
 	cwd, _ := os.Getwd()
 	want := &Config{
 		RunnerID: "lab-host", Server: "127.0.0.1:5970", Executor: "docker", Engines: []string{"basilisk"},
-		Capabilities:     Capabilities{CPUCores: 4, MemoryGB: 16, SimulationTypes: []string{"basilisk"}},
+		Capabilities:     Capabilities{CPUCores: 4, MemoryGB: jobMemory, SimulationTypes: []string{"basilisk"}},
 		PythonExecutable: "/usr/bin/python3", WorkingDirectory: "/srv/work", OutputRoot: filepath.Join(cwd, "lynx-output"),
 		UIDs: UIDRange{1_600_000_000, 1_600_065_535}, MaxConcurrentJobs: 4,
 		Image: "lynx-basilisk", AllowedImages: []string{"lynx-basilisk"}, PullPolicy: "never",
 		Shim:     "/opt/lynx/bin/lynx-shim",
 		StateDir: "/home/u/.local/state/lynx-runner", RuntimeDir: "/run/user/1000/lynx-runner", LockDir: "/run/user/1000/lynx-runner/lock",
+		Reserve: Reserve{Disk: DiskReserve{Percent: 5, Bytes: 2 << 30}, MemoryBytes: 1638 << 20}, HostMemoryBytes: 16 << 30,
+		Sandbox: Sandbox{
+			Seccomp: "default", Network: "none",
+			Rlimits: []specs.POSIXRlimit{{Type: "RLIMIT_CORE"}, {Type: "RLIMIT_NOFILE", Soft: 4096, Hard: 4096}},
+		},
 		Limits: Limits{
-			CPUMillis: 1000, MaxCPUMillis: 4000, MemoryBytes: 1 << 30, MaxMemoryBytes: 4 << 30,
-			Timeout: time.Hour, MaxTimeout: 24 * time.Hour, Grace: 10 * time.Second, Pids: 512, OpenFiles: 4096,
+			CPUMillis: 1000, MaxCPUMillis: 4000, MemoryBytes: 1 << 30, MaxMemoryBytes: (16<<30 - 1638<<20) / 4,
+			Timeout: time.Hour, MaxTimeout: 24 * time.Hour, Grace: 10 * time.Second, Pids: 512,
 			TmpBytes: 256 << 20, HomeBytes: 64 << 20, ShmBytes: 64 << 20,
 			Output:  OutputLimits{TotalBytes: 2 << 30, FileBytes: 2 << 30, Files: 10_000, Depth: 32},
 			LogHead: 8 << 20, LogTail: 8 << 20,
@@ -84,10 +95,10 @@ func TestDirectoriesOfRootAndOthers(t *testing.T) {
 }
 
 func TestLayersAndOrigins(t *testing.T) {
-	text := "limits: {memory: 2Gi, cpu: 0.5, timeout: 90}\nimage: a\nserver: s1:1\nenvironment: {A: b}\n"
+	text := "sandbox: {memory: 2Gi, cpu: 0.5, timeout: 90}\nimage: a\nserver: s1:1\nenvironment: {A: b}\n"
 	c := mustLoad(t, text,
-		[]string{"LYNX_RUNNER_IMAGE=b", "LYNX_RUNNER_SERVER=s2:1", "LYNX_RUNNER_LIMITS_OUTPUT_FILES=7", "LYNX_RUNNER_SHIM=", "LYNX_RUNNER_CONFIG=/x", "PATH=/bin"},
-		map[string]string{"server": "s3:1", "limits-timeout": "2m"})
+		[]string{"LYNX_RUNNER_IMAGE=b", "LYNX_RUNNER_SERVER=s2:1", "LYNX_RUNNER_SANDBOX_OUTPUT_FILES=7", "LYNX_RUNNER_SHIM=", "LYNX_RUNNER_CONFIG=/x", "PATH=/bin"},
+		map[string]string{"server": "s3:1", "sandbox-timeout": "2m"})
 	if c.Limits.MemoryBytes != 2<<30 || c.Limits.CPUMillis != 500 || c.Limits.Timeout != 2*time.Minute || c.Limits.Output.Files != 7 {
 		t.Errorf("limits %+v", c.Limits)
 	}
@@ -95,18 +106,18 @@ func TestLayersAndOrigins(t *testing.T) {
 		t.Errorf("image %q, server %q, environment %v", c.Image, c.Server, c.Environment)
 	}
 	for path, want := range map[string]Origin{
-		"server":              {"flag", "--server"},
-		"limits.timeout":      {"flag", "--limits-timeout"},
-		"image":               {"env", "LYNX_RUNNER_IMAGE"},
-		"limits.output.files": {"env", "LYNX_RUNNER_LIMITS_OUTPUT_FILES"},
-		"shim":                {"default", ""},
+		"server":               {"flag", "--server"},
+		"sandbox.timeout":      {"flag", "--sandbox-timeout"},
+		"image":                {"env", "LYNX_RUNNER_IMAGE"},
+		"sandbox.output.files": {"env", "LYNX_RUNNER_SANDBOX_OUTPUT_FILES"},
+		"shim":                 {"default", ""},
 	} {
 		if got := c.Origin(path); got != want {
 			t.Errorf("origin of %s is %v, want %v", path, got, want)
 		}
 	}
-	if got := c.Origin("limits.memory"); got.Kind != "file" || !strings.HasSuffix(got.Name, "runner.yaml") {
-		t.Errorf("origin of limits.memory is %v", got)
+	if got := c.Origin("sandbox.memory"); got.Kind != "file" || !strings.HasSuffix(got.Name, "runner.yaml") {
+		t.Errorf("origin of sandbox.memory is %v", got)
 	}
 }
 
@@ -163,29 +174,29 @@ func TestErrors(t *testing.T) {
 	}{
 		{name: "unknown key", text: "max_concurent_jobs: 2", want: `did you mean "max_concurrent_jobs"`},
 		{name: "unknown key in capabilities", text: "capabilities: {cpu_core: 2}", want: `did you mean "cpu_cores"`},
-		{name: "unknown nested key", text: "limits: {memroy: 2Gi}", want: "runner.yaml:1:10: limits.memroy"},
+		{name: "unknown nested key", text: "sandbox: {memroy: 2Gi}", want: "runner.yaml:1:11: sandbox.memroy"},
 		{name: "unknown variable", environ: []string{"LYNX_RUNNER_OUTPUT_ROT=/x"}, want: "LYNX_RUNNER_OUTPUT_ROOT?"},
 		{name: "unknown flag", flags: map[string]string{"output-rot": "/x"}, want: "--output-root?"},
 		{name: "wrong type in a variable", environ: []string{"LYNX_RUNNER_MAX_CONCURRENT_JOBS=many"}, want: "LYNX_RUNNER_MAX_CONCURRENT_JOBS: max_concurrent_jobs: "},
-		{name: "size", text: "limits:\n  memory: lots", want: "runner.yaml:2:11: limits.memory"},
-		{name: "thousandths", text: "limits: {memory: 512m}", want: "write 512Mi"},
-		{name: "too little memory", text: "limits: {memory: 1Mi}", want: "want 6Mi to"},
-		{name: "unbounded tmpfs", text: "limits: {tmp: 0}", want: "limits.tmp"},
-		{name: "duration", text: "limits: {timeout: soon}", want: "write 90s, 1h30m"},
-		{name: "negative duration", text: "limits: {timeout: -3}", want: "limits.timeout"},
-		{name: "default above maximum", text: "limits: {memory: 2Gi, max_memory: 1Gi}", want: "limits.memory: 2Gi is more than limits.max_memory, 1Gi"},
-		{name: "cpu above maximum", text: "limits: {cpu: 2, max_cpu: 1}", want: "limits.cpu: 2 CPU is more than limits.max_cpu, 1 CPU"},
-		{name: "timeout above maximum", text: "limits: {timeout: 2h, max_timeout: 1h}", want: "limits.timeout: 2h0m0s is more than limits.max_timeout, 1h0m0s"},
+		{name: "size", text: "sandbox:\n  memory: lots", want: "runner.yaml:2:11: sandbox.memory"},
+		{name: "thousandths", text: "sandbox: {memory: 512m}", want: "write 512Mi"},
+		{name: "too little memory", text: "sandbox: {memory: 1Mi}", want: "want 6Mi to"},
+		{name: "unbounded tmpfs", text: "sandbox: {tmpfs: {tmp: 0}}", want: "sandbox.tmpfs.tmp"},
+		{name: "duration", text: "sandbox: {timeout: soon}", want: "write 90s, 1h30m"},
+		{name: "negative duration", text: "sandbox: {timeout: -3}", want: "sandbox.timeout"},
+		{name: "default above maximum", text: "sandbox: {memory: 2Gi, max_memory: 1Gi}", want: "sandbox.memory: 2Gi is more than sandbox.max_memory, 1Gi"},
+		{name: "cpu above maximum", text: "sandbox: {cpu: 2, max_cpu: 1}", want: "sandbox.cpu: 2 CPU is more than sandbox.max_cpu, 1 CPU"},
+		{name: "timeout above maximum", text: "sandbox: {timeout: 2h, max_timeout: 1h}", want: "sandbox.timeout: 2h0m0s is more than sandbox.max_timeout, 1h0m0s"},
 		{name: "slots", text: "max_concurrent_jobs: 0", want: "want 1 to 1024"},
 		{name: "slots contradict", text: "max_concurrent_jobs: 2\ncapabilities: {max_concurrent_jobs: 3}", want: "leave one of them out"},
-		{name: "too few uids", text: "uid_range: 5000-5001\nmax_concurrent_jobs: 3", want: "has 2 user ids for 3 slots"},
-		{name: "root in the range", text: "uid_range: 0-99", want: "no job may run as root"},
-		{name: "range", text: "uid_range: a-b", want: "write FIRST-LAST"},
-		{name: "owner", text: "output_owner: nobody-knows-me", want: "neither a number nor known"},
+		{name: "too few uids", text: "sandbox: {uid_range: 5000-5001}\nmax_concurrent_jobs: 3", want: "has 2 user ids for 3 slots"},
+		{name: "root in the range", text: "sandbox: {uid_range: 0-99}", want: "no job may run as root"},
+		{name: "range", text: "sandbox: {uid_range: a-b}", want: "write FIRST-LAST"},
+		{name: "owner", text: "sandbox: {output_owner: nobody-knows-me}", want: "neither a number nor known"},
 		{name: "engine", text: "engines: [fortran]", want: `"fortran" is not an engine`},
 		{name: "no engine", text: "engines: []", want: "a runner needs an engine"},
 		{name: "executor", text: "executor: podman", want: "executor"},
-		{name: "pull policy", text: "pull_policy: sometimes", want: "never, if-missing or always"},
+		{name: "pull policy", text: "sandbox: {pull_policy: sometimes}", want: "never, if-missing or always"},
 		{name: "entrypoint outside", text: "basilisk_entrypoint: ../x.py", want: "does not lie below working_directory"},
 		{name: "absolute entrypoint", text: "basilisk_entrypoint: /x.py", want: "does not lie below working_directory"},
 		{name: "runner id", text: "runner_id: a b", want: "runner_id"},
@@ -193,11 +204,11 @@ func TestErrors(t *testing.T) {
 		{name: "bad variable", text: "environment: {'A=B': x}", want: "not a variable's name"},
 		{name: "long runtime directory", text: "runtime_dir: /" + strings.Repeat("x", 80), want: "limited"},
 		{name: "outputs readable by jobs", text: "output_root: /srv/work/out", want: "every job could then read"},
-		{name: "state readable by jobs", text: "data_mounts: [{source: /srv, target: /data}]\nstate_dir: /srv/state", want: "every job could then read"},
-		{name: "relative mount", text: "data_mounts: [{source: x, target: /data}]", want: "not an absolute path"},
-		{name: "mount over the runner's", text: "data_mounts: [{source: /x, target: /lynx/output}]", want: "belongs to the runner"},
-		{name: "mount over the system's", text: "data_mounts: [{source: /x, target: /proc/1}]", want: "belongs to the system"},
-		{name: "mount twice", text: "data_mounts: [{source: /x, target: /d}, {source: /y, target: /d/}]", want: "named twice"},
+		{name: "state readable by jobs", text: "sandbox: {data_mounts: [{source: /srv, target: /data}]}\nstate_dir: /srv/state", want: "every job could then read"},
+		{name: "relative mount", text: "sandbox: {data_mounts: [{source: x, target: /data}]}", want: "not an absolute path"},
+		{name: "mount over the runner's", text: "sandbox: {data_mounts: [{source: /x, target: /lynx/output}]}", want: "belongs to the runner"},
+		{name: "mount over the system's", text: "sandbox: {data_mounts: [{source: /x, target: /proc/1}]}", want: "belongs to the system"},
+		{name: "mount twice", text: "sandbox: {data_mounts: [{source: /x, target: /d}, {source: /y, target: /d/}]}", want: "named twice"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			text := tc.text
@@ -219,11 +230,11 @@ func TestOwner(t *testing.T) {
 		"root":      {0, 0, true},
 		"0":         {0, 0, true},
 	} {
-		if c := mustLoad(t, "output_owner: '"+text+"'", nil, nil); c.OutputOwner != want {
+		if c := mustLoad(t, "sandbox: {output_owner: '"+text+"'}", nil, nil); c.OutputOwner != want {
 			t.Errorf("%s: %+v, want %+v", text, c.OutputOwner, want)
 		}
 	}
-	if _, err := loadText(t, "output_owner: 4242", nil, nil); err == nil || !strings.Contains(err.Error(), "write UID:GID") {
+	if _, err := loadText(t, "sandbox: {output_owner: 4242}", nil, nil); err == nil || !strings.Contains(err.Error(), "write UID:GID") {
 		t.Errorf("an unknown user without a group: %v", err)
 	}
 }
@@ -260,15 +271,29 @@ func TestExample(t *testing.T) {
 	}
 	var uncommented strings.Builder
 	for line := range strings.Lines(string(text)) {
-		if strings.HasPrefix(line, "# limits:") || strings.HasPrefix(line, "#   ") && !strings.Contains(line, "source:") && !strings.Contains(line, "BSK_") {
+		// What has no default shows an example.
+		if strings.Contains(line, "data_mounts:") || strings.Contains(line, "source:") || strings.Contains(line, "BSK_") || strings.Contains(line, "output_owner:") {
+			continue
+		}
+		if strings.HasPrefix(line, "# sandbox:") || strings.HasPrefix(line, "#   ") {
 			line = strings.TrimPrefix(line, "# ")
 		}
 		uncommented.WriteString(line)
 	}
 	full := mustLoad(t, uncommented.String(), nil, nil)
+	for _, path := range Paths() {
+		shown := full.Origin(path).Kind == "file" || slices.Contains([]string{"sandbox.data_mounts", "sandbox.output_owner", "sandbox.grace"}, path)
+		if strings.HasPrefix(path, "sandbox.") && !shown {
+			t.Errorf("the example does not show %s", path)
+		}
+	}
+	if len(full.Relaxations) > 0 {
+		t.Errorf("what the example shows as defaults relaxes them: %v", full.Relaxations)
+	}
 	full.Limits.MaxCPUMillis, full.Limits.MaxMemoryBytes = c.Limits.MaxCPUMillis, c.Limits.MaxMemoryBytes
-	if diff := cmp.Diff(c.Limits, full.Limits); diff != "" {
-		t.Errorf("limits in the example's comments are not the defaults (-default +comment):\n%s", diff)
+	if diff := cmp.Diff(c, full, cmpopts.IgnoreUnexported(Config{}), cmpopts.EquateEmpty(), cmpopts.SortSlices(func(a, b specs.POSIXRlimit) bool { return a.Type < b.Type }),
+		cmpopts.IgnoreFields(Config{}, "WorkingDirectory")); diff != "" {
+		t.Errorf("what the example shows in comments are not the defaults (-default +comment):\n%s", diff)
 	}
 }
 

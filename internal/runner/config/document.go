@@ -4,7 +4,6 @@ import (
 	"reflect"
 	"strings"
 
-	"github.com/tetryx/lynx-runner/executor"
 	"github.com/tetryx/lynx-runner/internal/strictyaml"
 )
 
@@ -22,44 +21,16 @@ type document struct {
 	BasiliskEntrypoint *string                    `yaml:"basilisk_entrypoint"`
 	WorkingDirectory   *string                    `yaml:"working_directory"`
 	OutputRoot         *string                    `yaml:"output_root"`
-	OutputOwner        *Owner                     `yaml:"output_owner"`
-	UIDRange           *UIDRange                  `yaml:"uid_range"`
 	MaxConcurrentJobs  *int                       `yaml:"max_concurrent_jobs"`
 	Image              *string                    `yaml:"image"`
-	AllowedImages      []string                   `yaml:"allowed_images"`
-	PullPolicy         *string                    `yaml:"pull_policy"`
 	Shim               *string                    `yaml:"shim"`
 	StateDir           *string                    `yaml:"state_dir"`
 	RuntimeDir         *string                    `yaml:"runtime_dir"`
 	LockDir            *string                    `yaml:"lock_dir"`
-	DataMounts         []executor.Mount           `yaml:"data_mounts"`
 	Environment        map[string]string          `yaml:"environment"`
-	Limits             limitsDocument             `yaml:"limits"`
-}
-
-type limitsDocument struct {
-	CPU        *cores         `yaml:"cpu"`
-	MaxCPU     *cores         `yaml:"max_cpu"`
-	Memory     *size          `yaml:"memory"`
-	MaxMemory  *size          `yaml:"max_memory"`
-	Timeout    *duration      `yaml:"timeout"`
-	MaxTimeout *duration      `yaml:"max_timeout"`
-	Grace      *duration      `yaml:"grace"`
-	Pids       *int64         `yaml:"pids"`
-	OpenFiles  *int64         `yaml:"open_files"`
-	Tmp        *size          `yaml:"tmp"`
-	Home       *size          `yaml:"home"`
-	Shm        *size          `yaml:"shm"`
-	LogHead    *size          `yaml:"log_head"`
-	LogTail    *size          `yaml:"log_tail"`
-	Output     outputDocument `yaml:"output"`
-}
-
-type outputDocument struct {
-	Total   *size `yaml:"total"`
-	PerFile *size `yaml:"per_file"`
-	Files   *int  `yaml:"files"`
-	Depth   *int  `yaml:"depth"`
+	GPUs               *GPUs                      `yaml:"gpus"`
+	Reserve            reserveDocument            `yaml:"reserve"`
+	Sandbox            sandboxDocument            `yaml:"sandbox"`
 }
 
 // capabilities is the five documented fields, or a plain list, which means

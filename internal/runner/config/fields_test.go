@@ -19,48 +19,58 @@ import (
 // samples has three values for each setting, as they stand in a file, a variable
 // and a flag, in the notation in which Value returns them.
 var samples = map[string][3]string{
-	"runner_id":           {"one", "two", "three"},
-	"server":              {"a:1", "b:2", "unix:///c"},
-	"token_file":          {"/t/1", "/t/2", "/t/3"},
-	"executor":            {"docker", "process", "docker"},
-	"engines":             {`["basilisk"]`, `["command"]`, `["basilisk","command"]`},
-	"commands":            {commandOf(1), commandOf(2), commandOf(3)},
-	"capabilities":        {capabilitiesOf(1), capabilitiesOf(2), capabilitiesOf(3)},
-	"python_executable":   {"/p1", "/p2", "/p3"},
-	"basilisk_entrypoint": {"a.py", "b/b.py", "c.py"},
-	"working_directory":   {"/w1", "/w2", "/w3"},
-	"output_root":         {"/o1", "/o2", "/o3"},
-	"output_owner":        {"4001:5001", "4002:5002", "4003:5003"},
-	"uid_range":           {"70001-71000", "72000-73000", "74000-75000"},
-	"max_concurrent_jobs": {"2", "3", "5"},
-	"image":               {"i1", "i2:tag", "host:5000/i3@sha256:0"},
-	"allowed_images":      {`["lynx-basilisk","a1"]`, `["lynx-basilisk","a2","b2"]`, `["lynx-basilisk","a3"]`},
-	"pull_policy":         {"always", "if-missing", "never"},
-	"shim":                {"/s1", "/s2", "/s3"},
-	"state_dir":           {"/d1", "/d2", "/d3"},
-	"runtime_dir":         {"/r1", "/r2", "/r3"},
-	"lock_dir":            {"/l1", "/l2", "/l3"},
-	"data_mounts":         {mountOf(1), mountOf(2), mountOf(3)},
-	"environment":         {`{"A":"1"}`, `{"A":"2"}`, `{"B":"3"}`},
-	"limits.cpu":          {"0.25", "0.5", "0.75"},
-	"limits.max_cpu":      {"8", "16", "32"},
-	"limits.memory":       {"64Mi", "65Mi", "66Mi"},
-	"limits.max_memory":   {"61Gi", "62Gi", "63Gi"},
-	"limits.timeout":      {"1m0s", "2m0s", "3m0s"},
-	"limits.max_timeout":  {"61h0m0s", "62h0m0s", "63h0m0s"},
-	"limits.grace":        {"1s", "2s", "3s"},
-	"limits.pids":         {"101", "102", "103"},
-	"limits.open_files":   {"1001", "1002", "1003"},
-	"limits.tmp":          {"1Mi", "2Mi", "3Mi"},
-	"limits.home":         {"1Mi", "2Mi", "3Mi"},
-	"limits.shm":          {"1Mi", "2Mi", "3Mi"},
-	"limits.log_head":     {"0", "2Mi", "3Mi"},
-	"limits.log_tail":     {"1Mi", "0", "3Mi"},
+	"runner_id":              {"one", "two", "three"},
+	"server":                 {"a:1", "b:2", "unix:///c"},
+	"token_file":             {"/t/1", "/t/2", "/t/3"},
+	"executor":               {"docker", "process", "docker"},
+	"engines":                {`["basilisk"]`, `["command"]`, `["basilisk","command"]`},
+	"commands":               {commandOf(1), commandOf(2), commandOf(3)},
+	"capabilities":           {capabilitiesOf(1), capabilitiesOf(2), capabilitiesOf(3)},
+	"python_executable":      {"/p1", "/p2", "/p3"},
+	"basilisk_entrypoint":    {"a.py", "b/b.py", "c.py"},
+	"working_directory":      {"/w1", "/w2", "/w3"},
+	"output_root":            {"/o1", "/o2", "/o3"},
+	"sandbox.output_owner":   {"4001:5001", "4002:5002", "4003:5003"},
+	"sandbox.uid_range":      {"70001-71000", "72000-73000", "74000-75000"},
+	"max_concurrent_jobs":    {"2", "3", "5"},
+	"image":                  {"i1", "i2:tag", "host:5000/i3@sha256:" + strings.Repeat("0", 64)},
+	"sandbox.seccomp":        {"engine", "default", "engine"},
+	"sandbox.capabilities":   {`["CAP_NET_RAW"]`, `["CAP_KILL","CAP_CHOWN"]`, `["CAP_SYS_NICE"]`},
+	"sandbox.rlimits":        {rlimitsOf(4096, "11"), rlimitsOf(1024, "12"), rlimitsOf(64, `"unlimited"`)},
+	"sandbox.devices":        {`["/dev/kvm"]`, `["/dev/null","/dev/zero"]`, `["/dev/fuse"]`},
+	"sandbox.network":        {"bridge", "none", "lab"},
+	"sandbox.runtime":        {"runc", "runsc", "io.containerd.runsc.v1"},
+	"sandbox.unenforced":     {`["swap"]`, `["cpu","pids"]`, `["memory"]`},
+	"sandbox.allowed_images": {`["lynx-basilisk","a1"]`, `["lynx-basilisk","a2","b2"]`, `["lynx-basilisk","a3"]`},
+	"sandbox.pull_policy":    {"always", "if-missing", "never"},
+	"shim":                   {"/s1", "/s2", "/s3"},
+	"state_dir":              {"/d1", "/d2", "/d3"},
+	"runtime_dir":            {"/r1", "/r2", "/r3"},
+	"lock_dir":               {"/l1", "/l2", "/l3"},
+	"sandbox.data_mounts":    {mountOf(1), mountOf(2), mountOf(3)},
+	"environment":            {`{"A":"1"}`, `{"A":"2"}`, `{"B":"3"}`},
+	"sandbox.cpu":            {"0.25", "0.5", "0.75"},
+	"sandbox.max_cpu":        {"8", "16", "32"},
+	"sandbox.memory":         {"64Mi", "65Mi", "66Mi"},
+	"sandbox.max_memory":     {"61Gi", "62Gi", "63Gi"},
+	"sandbox.timeout":        {"1m0s", "2m0s", "3m0s"},
+	"sandbox.max_timeout":    {"61h0m0s", "62h0m0s", "63h0m0s"},
+	"sandbox.grace":          {"1s", "2s", "3s"},
+	"sandbox.pids":           {"101", "102", "103"},
+	"sandbox.tmpfs.tmp":      {"1Mi", "2Mi", "3Mi"},
+	"sandbox.tmpfs.home":     {"1Mi", "2Mi", "3Mi"},
+	"sandbox.tmpfs.shm":      {"1Mi", "2Mi", "3Mi"},
+	"sandbox.log_head":       {"0", "2Mi", "3Mi"},
+	"sandbox.log_tail":       {"1Mi", "0", "3Mi"},
 
-	"limits.output.total":    {"1Gi", "2Gi", "3Gi"},
-	"limits.output.per_file": {"1Gi", "2Gi", "3Gi"},
-	"limits.output.files":    {"11", "12", "13"},
-	"limits.output.depth":    {"11", "12", "13"},
+	"gpus":           {"all", "2", `["0","GPU-8932f937"]`},
+	"reserve.disk":   {"7%", "3Gi", "1.5% or 100Mi"},
+	"reserve.memory": {"1Gi", "2Gi", "0"},
+
+	"sandbox.output.total":    {"1Gi", "2Gi", "3Gi"},
+	"sandbox.output.per_file": {"1Gi", "2Gi", "3Gi"},
+	"sandbox.output.files":    {"11", "12", "13"},
+	"sandbox.output.depth":    {"11", "12", "13"},
 }
 
 func capabilitiesOf(n int) string {
@@ -68,6 +78,11 @@ func capabilitiesOf(n int) string {
 }
 
 func commandOf(n int) string { return fmt.Sprintf(`{"c":{"argv":["/c%d"]}}`, n) }
+
+// rlimitsOf is the default for core files, one for open files, and another.
+func rlimitsOf(files int, stack string) string {
+	return fmt.Sprintf(`[{"hard":0,"soft":0,"type":"RLIMIT_CORE"},{"hard":%d,"soft":%d,"type":"RLIMIT_NOFILE"},{"hard":%s,"soft":7,"type":"RLIMIT_STACK"}]`, files, files, stack)
+}
 
 func mountOf(n int) string { return fmt.Sprintf(`[{"source":"/m%d","target":"/data/%d"}]`, n, n) }
 
@@ -78,7 +93,7 @@ func written(t *testing.T, c *Config, path string) string {
 	if s, ok := v.(string); ok {
 		return s
 	}
-	if path == "data_mounts" { // its keys are the file's, not JSON's, by name only
+	if path == "sandbox.data_mounts" { // its keys are the file's, not JSON's, by name only
 		var list []string
 		for _, m := range c.DataMounts {
 			list = append(list, fmt.Sprintf(`{"source":%q,"target":%q}`, m.Source, m.Target))
@@ -152,48 +167,72 @@ func inFile(path, value string) string {
 	return "{" + strings.Join(keys, ": {") + ": " + value + strings.Repeat("}", len(keys))
 }
 
+// complaints are values, and what is said about them.
+var complaints = []struct{ path, value, says string }{
+	{"runner_id", "-x", `"-x" is not an id: want`},
+	{"executor", "podman", `"podman" is not an executor; want`},
+	{"engines", "[fortran]", `"fortran" is not an engine; want`},
+	{"capabilities", "{cpu_cores: 0}", "cpu_cores is 0; want a number greater than 0"},
+	{"capabilities", "{memory_gb: -1.5}", "memory_gb is -1.5; want a number greater than 0"},
+	{"basilisk_entrypoint", "../x", `"../x" does not lie below working_directory; want`},
+	{"sandbox.uid_range", "9-5", "ends before it begins"},
+	{"sandbox.uid_range", "5000-5001", "has 2 user ids for 4 slots; want"},
+	{"max_concurrent_jobs", "1025", "1025 is not a number of slots; want 1 to 1024"},
+	{"image", "-x", `"-x" is not an image reference`},
+	{"image", "x*", `"x*" stands for more than one image`},
+	{"sandbox.allowed_images", "[a b]", `"a b" is not an image reference; want`},
+	{"sandbox.allowed_images", "[x@sha256:1]", "64 hexadecimal digits"},
+	{"sandbox.seccomp", "unconfined", `"unconfined" is no filter; want`},
+	{"sandbox.seccomp", "/nowhere.json", "/nowhere.json: no such file or directory; want"},
+	{"sandbox.seccomp", "/dev/null", "/dev/null is no file"},
+	{"sandbox.capabilities", "[ALL]", "never privileged"},
+	{"sandbox.capabilities", "[CAP_SYS_ADMIN]", "as good as root"},
+	{"sandbox.capabilities", "[NET_RAW]", "want a name such as CAP_NET_RAW"},
+	{"sandbox.rlimits", "[{type: RLIMIT_NOFILE, hard: 63}]", "RLIMIT_NOFILE is out of range; want 64 to"},
+	{"sandbox.rlimits", "[{type: RLIMIT_NOFILE, hard: unlimited}]", "RLIMIT_NOFILE is out of range; want 64 to"},
+	{"sandbox.rlimits", "[{type: RLIMIT_FSIZE, hard: 63}]", "RLIMIT_FSIZE is sandbox.output.per_file; set that"},
+	{"sandbox.rlimits", "[{type: RLIMIT_NPROC, hard: 63}]", "set sandbox.pids"},
+	{"sandbox.rlimits", "[{type: nofile, hard: 63}]", `"nofile" is not a resource limit; want one of`},
+	{"sandbox.rlimits", "[{type: RLIMIT_STACK, hard: 1, soft: 2}]", "soft limit is above"},
+	{"sandbox.rlimits", "[{type: RLIMIT_STACK, hard: 1}, {type: RLIMIT_STACK, hard: 2}]", "named twice"},
+	{"sandbox.devices", "[/etc/passwd]", "not the path of a device; want"},
+	{"sandbox.devices", "[/dev/mem]", "reaches all of the host"},
+	{"sandbox.network", "host", "never host"},
+	{"sandbox.network", "container:x", "never host or another container's"},
+	{"sandbox.runtime", "/usr/bin/runc", "not the name of a runtime; want"},
+	{"sandbox.unenforced", "[disk]", `"disk" is not a limit that an engine could leave out; want`},
+	{"sandbox.pull_policy", "often", `"often" is not a pull policy; want`},
+	{"runtime_dir", "/" + strings.Repeat("r", 90), "91 bytes long; want at most"},
+	{"output_root", "/srv/work/out", "which every job could then read; name"},
+	{"sandbox.cpu", "0.001", "1m CPU is out of range; want 10m CPU to 1k CPU"},
+	{"sandbox.memory", "5Mi", "5Mi is out of range; want 6Mi to 64Ti"},
+	{"sandbox.memory", "1e30", "is out of range; want 6Mi to 64Ti"},
+	{"sandbox.log_head", "1e30", "is out of range; want 0 to 1Ti"},
+	{"sandbox.log_head", "-1e30", "is out of range; want 0 to 1Ti"},
+	{"sandbox.max_cpu", "1e18", "is out of range; want 10m CPU to"},
+	{"sandbox.max_cpu", "1e-9999999", "not a number of cores; write"},
+	{"sandbox.tmpfs.tmp", "1e9999999", "not a size; write"},
+	{"sandbox.max_memory", "1Gi1", "not a size; write"},
+	{"sandbox.timeout", "0s", "0s is out of range; want 1ms to"},
+	{"sandbox.timeout", "-5", "-5s is out of range; want"},
+	{"sandbox.timeout", "1e300", "no possible duration"},
+	{"sandbox.grace", "2h", "2h0m0s is out of range; want 0s to 1h0m0s"},
+	{"sandbox.pids", "31", "31 is out of range; want 32 to"},
+	{"sandbox.tmpfs.tmp", "1Ki", "1Ki is out of range; want 64Ki to"},
+	{"sandbox.tmpfs.home", "0", "0 is out of range; want 64Ki to"},
+	{"sandbox.tmpfs.shm", "-1", "-1 is out of range; want 64Ki to"},
+	{"sandbox.log_head", "-1", "-1 is out of range; want 0 to"},
+	{"sandbox.log_tail", "2Ti", "2Ti is out of range; want 0 to 1Ti"},
+	{"sandbox.output.total", "1023", "1023 is out of range; want 1Ki to"},
+	{"sandbox.output.per_file", "1", "1 is out of range; want 1Ki to"},
+	{"sandbox.output.files", "0", "0 is out of range; want 1 to"},
+	{"sandbox.output.depth", "1001", "1001 is out of range; want 1 to 1000"},
+}
+
 // Every complaint about a value names the setting, says what is there and what
 // would be right, and where it was set.
 func TestComplaints(t *testing.T) {
-	for _, tc := range []struct{ path, value, says string }{
-		{"runner_id", "-x", `"-x" is not an id: want`},
-		{"executor", "podman", `"podman" is not an executor; want`},
-		{"engines", "[fortran]", `"fortran" is not an engine; want`},
-		{"capabilities", "{cpu_cores: 0}", "cpu_cores is 0; want a number greater than 0"},
-		{"capabilities", "{memory_gb: -1.5}", "memory_gb is -1.5; want a number greater than 0"},
-		{"basilisk_entrypoint", "../x", `"../x" does not lie below working_directory; want`},
-		{"uid_range", "9-5", "ends before it begins"},
-		{"uid_range", "5000-5001", "has 2 user ids for 4 slots; want"},
-		{"max_concurrent_jobs", "1025", "1025 is not a number of slots; want 1 to 1024"},
-		{"image", "-x", `"-x" is not an image reference`},
-		{"pull_policy", "often", `"often" is not a pull policy; want`},
-		{"runtime_dir", "/" + strings.Repeat("r", 90), "91 bytes long; want at most"},
-		{"output_root", "/srv/work/out", "which every job could then read; name"},
-		{"limits.cpu", "0.001", "1m CPU is out of range; want 10m CPU to 1k CPU"},
-		{"limits.memory", "5Mi", "5Mi is out of range; want 6Mi to 64Ti"},
-		{"limits.memory", "1e30", "is out of range; want 6Mi to 64Ti"},
-		{"limits.log_head", "1e30", "is out of range; want 0 to 1Ti"},
-		{"limits.log_head", "-1e30", "is out of range; want 0 to 1Ti"},
-		{"limits.max_cpu", "1e18", "is out of range; want 10m CPU to"},
-		{"limits.max_cpu", "1e-9999999", "not a number of cores; write"},
-		{"limits.tmp", "1e9999999", "not a size; write"},
-		{"limits.max_memory", "1Gi1", "not a size; write"},
-		{"limits.timeout", "0s", "0s is out of range; want 1ms to"},
-		{"limits.timeout", "-5", "-5s is out of range; want"},
-		{"limits.timeout", "1e300", "no possible duration"},
-		{"limits.grace", "2h", "2h0m0s is out of range; want 0s to 1h0m0s"},
-		{"limits.pids", "31", "31 is out of range; want 32 to"},
-		{"limits.open_files", "63", "63 is out of range; want 64 to"},
-		{"limits.tmp", "1Ki", "1Ki is out of range; want 64Ki to"},
-		{"limits.home", "0", "0 is out of range; want 64Ki to"},
-		{"limits.shm", "-1", "-1 is out of range; want 64Ki to"},
-		{"limits.log_head", "-1", "-1 is out of range; want 0 to"},
-		{"limits.log_tail", "2Ti", "2Ti is out of range; want 0 to 1Ti"},
-		{"limits.output.total", "1023", "1023 is out of range; want 1Ki to"},
-		{"limits.output.per_file", "1", "1 is out of range; want 1Ki to"},
-		{"limits.output.files", "0", "0 is out of range; want 1 to"},
-		{"limits.output.depth", "1001", "1001 is out of range; want 1 to 1000"},
-	} {
+	for _, tc := range complaints {
 		f := fields()[slices.IndexFunc(fields(), func(f field) bool { return f.path == tc.path })]
 		about := tc.path
 		if tc.path == "output_root" {
@@ -204,7 +243,7 @@ func TestComplaints(t *testing.T) {
 			f.env():          func() error { _, err := loadAlone(t, "{}", []string{f.env() + "=" + tc.value}, nil); return err },
 			"--" + f.flag():  func() error { _, err := loadAlone(t, "{}", nil, map[string]string{f.flag(): tc.value}); return err },
 		} {
-			quoted := place == "runner.yaml:1:" && (strings.ContainsAny(tc.value, "[{") || slices.Contains([]string{"max_concurrent_jobs", "limits.pids", "limits.open_files", "limits.output.files", "limits.output.depth"}, tc.path))
+			quoted := place == "runner.yaml:1:" && (strings.ContainsAny(tc.value, "[{") || slices.Contains([]string{"max_concurrent_jobs", "sandbox.pids", "sandbox.output.files", "sandbox.output.depth"}, tc.path))
 			if quoted { // a list, a mapping or a whole number stands without quotes
 				load = func() error { _, err := loadAlone(t, inFile(tc.path, tc.value), nil, nil); return err }
 			}
@@ -226,7 +265,7 @@ func FuzzLoad(f *testing.F) {
 	for i, path := range paths {
 		f.Add(inFile(path, samples[path][0]), uint8(i), samples[path][1])
 	}
-	for _, text := range []string{"", "a: &a [*a, *a]", "limits: {cpu: 1e400}", "limits: [1]", "{runner_id: {}}", "\xff", "environment: {? {a: b} : c}", "capabilities: [[]]"} {
+	for _, text := range []string{"", "a: &a [*a, *a]", "sandbox: {cpu: 1e400}", "sandbox: [1]", "{runner_id: {}}", "\xff", "environment: {? {a: b} : c}", "capabilities: [[]]"} {
 		f.Add(text, uint8(4), text)
 	}
 	f.Fuzz(func(t *testing.T, text string, which uint8, value string) {

@@ -15,11 +15,11 @@ const (
 	decade = duration(10 * 365 * 24 * time.Hour)
 )
 
-// limits reads the section limits. Lower bounds are what a job needs to start at
+// limits reads the limits of the section sandbox. Lower bounds are what a job needs to start at
 // all: an engine refuses less than 6 MiB of memory, a size of 0 makes a tmpfs
 // unbounded, and the shim itself needs some threads and descriptors.
 func (r *resolver) limits() {
-	c, d := &r.cfg.Limits, &r.doc.Limits
+	c, d := &r.cfg.Limits, &r.doc.Sandbox
 	limit(r, "cpu", &c.CPUMillis, d.CPU, 10, 1_000_000)
 	limit(r, "max_cpu", &c.MaxCPUMillis, d.MaxCPU, 10, 1_000_000)
 	limit(r, "memory", &c.MemoryBytes, d.Memory, 6*mib, 64*tib)
@@ -28,10 +28,9 @@ func (r *resolver) limits() {
 	limit(r, "max_timeout", &c.MaxTimeout, d.MaxTimeout, duration(time.Millisecond), decade)
 	limit(r, "grace", &c.Grace, d.Grace, 0, duration(time.Hour))
 	limit(r, "pids", &c.Pids, d.Pids, 32, 4<<20)
-	limit(r, "open_files", &c.OpenFiles, d.OpenFiles, 64, 1<<20)
-	limit(r, "tmp", &c.TmpBytes, d.Tmp, 64*kib, tib)
-	limit(r, "home", &c.HomeBytes, d.Home, 64*kib, tib)
-	limit(r, "shm", &c.ShmBytes, d.Shm, 64*kib, tib)
+	limit(r, "tmpfs.tmp", &c.TmpBytes, d.Tmpfs.Tmp, 64*kib, tib)
+	limit(r, "tmpfs.home", &c.HomeBytes, d.Tmpfs.Home, 64*kib, tib)
+	limit(r, "tmpfs.shm", &c.ShmBytes, d.Tmpfs.Shm, 64*kib, tib)
 	limit(r, "log_head", &c.LogHead, d.LogHead, 0, tib)
 	limit(r, "log_tail", &c.LogTail, d.LogTail, 0, tib)
 	o := &d.Output
@@ -45,9 +44,9 @@ func (r *resolver) limits() {
 // maxima checks each default against what a batch may ask for. A maximum that
 // nobody set rises with its default.
 func (r *resolver) maxima() {
-	c, d := &r.cfg.Limits, &r.doc.Limits
+	c, d := &r.cfg.Limits, &r.doc.Sandbox
 	if d.MaxMemory == nil { // full slots can't ask for more than there is
-		c.MaxMemoryBytes = max(r.host.memory/int64(max(r.cfg.MaxConcurrentJobs, 1)), c.MemoryBytes)
+		c.MaxMemoryBytes = max(r.cfg.JobMemoryBytes()/int64(max(r.cfg.MaxConcurrentJobs, 1)), c.MemoryBytes)
 	}
 	if d.MaxCPU == nil {
 		c.MaxCPUMillis = max(c.MaxCPUMillis, c.CPUMillis)
@@ -56,13 +55,13 @@ func (r *resolver) maxima() {
 		c.MaxTimeout = max(c.MaxTimeout, c.Timeout)
 	}
 	if c.CPUMillis > c.MaxCPUMillis {
-		r.errorf("limits.cpu", "%s is more than limits.max_cpu, %s; lower one or raise the other", show(cores(c.CPUMillis)), show(cores(c.MaxCPUMillis)))
+		r.errorf("sandbox.cpu", "%s is more than sandbox.max_cpu, %s; lower one or raise the other", show(cores(c.CPUMillis)), show(cores(c.MaxCPUMillis)))
 	}
 	if c.MemoryBytes > c.MaxMemoryBytes {
-		r.errorf("limits.memory", "%s is more than limits.max_memory, %s; lower one or raise the other", show(size(c.MemoryBytes)), show(size(c.MaxMemoryBytes)))
+		r.errorf("sandbox.memory", "%s is more than sandbox.max_memory, %s; lower one or raise the other", show(size(c.MemoryBytes)), show(size(c.MaxMemoryBytes)))
 	}
 	if c.Timeout > c.MaxTimeout {
-		r.errorf("limits.timeout", "%v is more than limits.max_timeout, %v; lower one or raise the other", c.Timeout, c.MaxTimeout)
+		r.errorf("sandbox.timeout", "%v is more than sandbox.max_timeout, %v; lower one or raise the other", c.Timeout, c.MaxTimeout)
 	}
 }
 
@@ -72,7 +71,7 @@ func limit[T, D ~int64 | ~int](r *resolver, name string, to *T, from *D, low, hi
 		return
 	}
 	if *from < low || *from > high {
-		r.errorf("limits."+name, "%s is out of range; want %s to %s", show(*from), show(low), show(high))
+		r.errorf("sandbox."+name, "%s is out of range; want %s to %s", show(*from), show(low), show(high))
 		return
 	}
 	*to = T(*from)

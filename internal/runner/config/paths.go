@@ -59,7 +59,7 @@ func (r *resolver) paths() {
 		r.exposed("working_directory", c.WorkingDirectory)
 	}
 	for _, m := range c.DataMounts {
-		r.exposed("data_mounts", m.Source)
+		r.exposed("sandbox.data_mounts", m.Source)
 	}
 }
 
@@ -79,19 +79,19 @@ func (r *resolver) exposed(path, dir string) {
 // mounts checks the read-only data directories and keeps them.
 func (r *resolver) mounts() {
 	seen := map[string]bool{}
-	for _, m := range r.doc.DataMounts {
+	for _, m := range r.doc.Sandbox.DataMounts {
 		target := path.Clean(m.Target)
 		switch {
 		case !filepath.IsAbs(m.Source):
-			r.errorf("data_mounts", "source %q is not an absolute path", m.Source)
+			r.errorf("sandbox.data_mounts", "source %q is not an absolute path", m.Source)
 		case !path.IsAbs(m.Target) || target == "/":
-			r.errorf("data_mounts", "target %q is not an absolute path below /", m.Target)
+			r.errorf("sandbox.data_mounts", "target %q is not an absolute path below /", m.Target)
 		case within("/lynx", target):
-			r.errorf("data_mounts", "target %q lies below /lynx, which belongs to the runner", m.Target)
+			r.errorf("sandbox.data_mounts", "target %q lies below /lynx, which belongs to the runner", m.Target)
 		case within("/proc", target) || within("/sys", target) || within("/dev", target) || target == "/tmp":
-			r.errorf("data_mounts", "target %q belongs to the system", m.Target)
+			r.errorf("sandbox.data_mounts", "target %q belongs to the system", m.Target)
 		case seen[target]:
-			r.errorf("data_mounts", "target %q is named twice", m.Target)
+			r.errorf("sandbox.data_mounts", "target %q is named twice", m.Target)
 		}
 		seen[target] = true
 		r.cfg.DataMounts = append(r.cfg.DataMounts, executor.Mount{Source: filepath.Clean(m.Source), Target: target})

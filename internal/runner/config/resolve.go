@@ -38,6 +38,8 @@ func defaults(h host) *Config {
 		StateDir:          h.stateDir(),
 		RuntimeDir:        h.runtime(),
 		LockDir:           h.locks(),
+		Sandbox:           Sandbox{Seccomp: SeccompDefault, Network: NetworkNone},
+		Reserve:           defaultReserve(h),
 		Limits:            defaultLimits(h),
 	}
 }
@@ -51,7 +53,6 @@ func defaultLimits(h host) Limits {
 		MaxTimeout:   24 * time.Hour,
 		Grace:        10 * time.Second,
 		Pids:         executor.DefaultPids,
-		OpenFiles:    executor.DefaultOpenFiles,
 		TmpBytes:     executor.DefaultTmpBytes,
 		HomeBytes:    executor.DefaultHomeBytes,
 		ShmBytes:     executor.DefaultShmBytes,
@@ -77,10 +78,15 @@ func resolve(doc *document, h host, origins map[string]Origin, file *strictyaml.
 	r.general()
 	r.commands()
 	r.capabilities()
+	r.gpus()
+	r.reserve()
 	r.images()
+	r.sandbox()
 	r.limits()
+	r.fits()
 	r.paths()
 	r.environment()
+	r.relaxations()
 	return r.result()
 }
 
@@ -121,8 +127,8 @@ func (r *resolver) general() {
 	set(&c.Server, d.Server)
 	set(&c.Executor, d.Executor)
 	set(&c.BasiliskEntrypoint, d.BasiliskEntrypoint)
-	set(&c.OutputOwner, d.OutputOwner)
-	set(&c.UIDs, d.UIDRange)
+	set(&c.OutputOwner, d.Sandbox.OutputOwner)
+	set(&c.UIDs, d.Sandbox.UIDRange)
 	if d.Engines != nil {
 		c.Engines = d.Engines
 	}
@@ -191,7 +197,7 @@ func (r *resolver) capabilities() {
 		r.errorf("max_concurrent_jobs", "%d is not a number of slots; want 1 to %d", n, maxSlots)
 	}
 	if n := c.UIDs.Last - c.UIDs.First + 1; n < c.MaxConcurrentJobs {
-		r.errorf("uid_range", "has %d user ids for %d slots; want at least one for each", n, c.MaxConcurrentJobs)
+		r.errorf("sandbox.uid_range", "has %d user ids for %d slots; want at least one for each", n, c.MaxConcurrentJobs)
 	}
 	for _, f := range []struct {
 		name  string
@@ -209,21 +215,22 @@ func (r *resolver) capabilities() {
 func (r *resolver) images() {
 	c := r.cfg
 	set(&c.Image, r.doc.Image)
-	set(&c.PullPolicy, r.doc.PullPolicy)
-	if c.Image == "" || strings.HasPrefix(c.Image, "-") {
-		r.errorf("image", "%q is not an image reference", c.Image)
+	set(&c.PullPolicy, r.doc.Sandbox.PullPolicy)
+	if executor.IsImagePattern(c.Image) {
+		r.errorf("image", "%q stands for more than one image; patterns are for sandbox.allowed_images", c.Image)
 	}
+	r.must("image", executor.CheckImage(c.Image))
 	if !slices.Contains([]string{PullNever, PullIfMissing, PullAlways}, c.PullPolicy) {
-		r.errorf("pull_policy", "%q is not a pull policy; want never, if-missing or always", c.PullPolicy)
+		r.errorf("sandbox.pull_policy", "%q is not a pull policy; want never, if-missing or always", c.PullPolicy)
 	}
-	c.AllowedImages = append([]string{c.Image}, slices.DeleteFunc(slices.Clone(r.doc.AllowedImages), func(s string) bool { return s == c.Image })...)
+	c.AllowedImages = append([]string{c.Image}, slices.DeleteFunc(slices.Clone(r.doc.Sandbox.AllowedImages), func(s string) bool { return s == c.Image })...)
 	for _, image := range c.commandImages() {
 		if !slices.Contains(c.AllowedImages, image) {
 			c.AllowedImages = append(c.AllowedImages, image)
 		}
 	}
-	if slices.Contains(c.AllowedImages, "") {
-		r.errorf("allowed_images", "contains an empty reference")
+	for _, image := range r.doc.Sandbox.AllowedImages {
+		r.must("sandbox.allowed_images", executor.CheckImage(image))
 	}
 }
 

@@ -19,22 +19,24 @@ func (c *Config) values() map[string]any {
 			"gpu_available": c.Capabilities.GPUAvailable, "supported_simulation_types": c.Capabilities.SimulationTypes,
 		},
 		"python_executable": c.PythonExecutable, "basilisk_entrypoint": text(c.BasiliskEntrypoint),
-		"working_directory": text(c.WorkingDirectory), "output_root": c.OutputRoot, "output_owner": nil,
-		"uid_range": fmt.Sprintf("%d-%d", c.UIDs.First, c.UIDs.Last), "max_concurrent_jobs": c.MaxConcurrentJobs,
-		"image": c.Image, "allowed_images": c.AllowedImages, "pull_policy": c.PullPolicy,
+		"working_directory": text(c.WorkingDirectory), "output_root": c.OutputRoot, "sandbox.output_owner": nil,
+		"sandbox.uid_range": fmt.Sprintf("%d-%d", c.UIDs.First, c.UIDs.Last), "max_concurrent_jobs": c.MaxConcurrentJobs,
+		"image": c.Image, "sandbox.allowed_images": c.AllowedImages, "sandbox.pull_policy": c.PullPolicy,
 		"shim": c.Shim, "state_dir": c.StateDir, "runtime_dir": c.RuntimeDir, "lock_dir": c.LockDir,
-		"data_mounts": nil, "environment": nil,
+		"sandbox.data_mounts": nil, "environment": nil,
+		"gpus": c.GPUs.value(), "reserve.disk": c.Reserve.Disk.String(), "reserve.memory": show(size(c.Reserve.MemoryBytes)),
 	}
 	if c.OutputOwner.Set {
-		v["output_owner"] = fmt.Sprintf("%d:%d", c.OutputOwner.UID, c.OutputOwner.GID)
+		v["sandbox.output_owner"] = fmt.Sprintf("%d:%d", c.OutputOwner.UID, c.OutputOwner.GID)
 	}
 	if len(c.DataMounts) > 0 {
-		v["data_mounts"] = c.DataMounts
+		v["sandbox.data_mounts"] = c.DataMounts
 	}
 	if len(c.Environment) > 0 {
 		v["environment"] = c.Environment
 	}
 	c.Limits.values(v)
+	c.Sandbox.values(v)
 	return v
 }
 
@@ -43,14 +45,35 @@ func (l Limits) values(v map[string]any) {
 		"cpu": float64(l.CPUMillis) / 1000, "max_cpu": float64(l.MaxCPUMillis) / 1000,
 		"memory": show(size(l.MemoryBytes)), "max_memory": show(size(l.MaxMemoryBytes)),
 		"timeout": l.Timeout.String(), "max_timeout": l.MaxTimeout.String(), "grace": l.Grace.String(),
-		"pids": l.Pids, "open_files": l.OpenFiles,
-		"tmp": show(size(l.TmpBytes)), "home": show(size(l.HomeBytes)), "shm": show(size(l.ShmBytes)),
+		"pids":      l.Pids,
+		"tmpfs.tmp": show(size(l.TmpBytes)), "tmpfs.home": show(size(l.HomeBytes)), "tmpfs.shm": show(size(l.ShmBytes)),
 		"output.total": show(size(l.Output.TotalBytes)), "output.per_file": show(size(l.Output.FileBytes)),
 		"output.files": l.Output.Files, "output.depth": l.Output.Depth,
 		"log_head": show(size(l.LogHead)), "log_tail": show(size(l.LogTail)),
 	} {
-		v["limits."+path] = value
+		v["sandbox."+path] = value
 	}
+}
+
+func (s Sandbox) values(v map[string]any) {
+	var rlimits []map[string]any
+	for _, l := range s.Rlimits {
+		rlimits = append(rlimits, map[string]any{"type": l.Type, "soft": rlimitValue(l.Soft).value(), "hard": rlimitValue(l.Hard).value()})
+	}
+	for path, value := range map[string]any{
+		"seccomp": s.Seccomp, "network": s.Network, "runtime": text(s.Runtime), "rlimits": rlimits,
+		"capabilities": list(s.Capabilities), "devices": list(s.Devices), "unenforced": list(s.Unenforced),
+	} {
+		v["sandbox."+path] = value
+	}
+}
+
+// list is nil for an empty list, which stands for none.
+func list(l []string) any {
+	if len(l) == 0 {
+		return nil
+	}
+	return l
 }
 
 // text is nil for an empty text, which stands for none.
