@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -55,7 +56,8 @@ func (t *tx) Jobs(q platform.JobQuery) ([]platform.Job, error) {
 			if q.After != nil && b.Seq == q.After.BatchSeq && k <= q.After.RunIndex {
 				continue
 			}
-			if j := t.jobs[jobID]; q.State == "" || j.State == q.State {
+			if j := t.jobs[jobID]; (q.State == "" || j.State == q.State) &&
+				(q.RunIndex == nil || j.RunIndex == *q.RunIndex) && strings.HasPrefix(j.ID, q.IDPrefix) {
 				list = append(list, j)
 			}
 		}

@@ -55,6 +55,7 @@ func batchOf(r *query.Batch, spec *platform.Spec) platform.Batch {
 		CancelRequested: r.CancelRequested,
 		CreatedAt:       timeOf(r.CreatedAt), StartedAt: timeOf(r.StartedAt), CompletedAt: timeOf(r.CompletedAt),
 		Revision: uint64(r.Revision), Spec: spec,
+		Ended: int(r.Ended), EndedFor: time.Duration(r.EndedFor) * time.Microsecond,
 	}
 }
 
@@ -85,7 +86,9 @@ func runnerOf(r *query.Runner) (platform.Runner, error) {
 	out := platform.Runner{
 		ID: r.ID, InstallationID: r.InstallationID, SessionID: r.SessionID,
 		Version: r.Version, Hostname: r.Hostname, Executor: r.Executor,
-		Drain: r.Drain, Draining: r.Draining,
+		GPUs:    r.Gpus,
+		Default: platform.Resources{CPUMillis: r.DefaultCpuMillis, MemoryBytes: r.DefaultMemoryBytes},
+		Drain:   r.Drain, Draining: r.Draining, Paused: r.Paused,
 		RegisteredAt: timeOf(r.RegisteredAt), SeenAt: timeOf(r.SeenAt),
 	}
 	if err := json.Unmarshal(r.Capabilities, &out.Capabilities); err != nil {

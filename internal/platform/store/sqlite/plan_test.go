@@ -9,12 +9,13 @@ import (
 	"testing"
 )
 
-// mayScan are queries that read a whole table or index because that is what they
-// are for.
+// mayScan are queries that read a whole table or index, or sort, because that is
+// what they are for.
 var mayScan = map[string]string{
 	"RaiseEpoch":    "SCAN store", // has one row
 	"Runners":       "SCAN runners USING INDEX sqlite_autoindex_runners_1",
 	"SilentHolders": "SCAN runners USING INDEX sqlite_autoindex_runners_1",
+	"JobsByID":      "USE TEMP B-TREE FOR ORDER BY",      // sorts the matches only
 	"ActiveCounts":  "SCAN jobs USING INDEX jobs_active", // has the active ones only
 }
 
@@ -48,7 +49,7 @@ func TestEveryQueryUsesAnIndex(t *testing.T) {
 			query := arg.ReplaceAllString(embed.ReplaceAllString(string(text[m[1]:end]), "$1.*"), "?")
 			t.Run(string(text[m[2]:m[3]]), func(t *testing.T) {
 				for _, step := range plan(t, db, query) {
-					if strings.Contains(step, "TEMP B-TREE") || strings.HasPrefix(step, "SCAN") && step != mayScan[filepath.Base(t.Name())] {
+					if step != mayScan[filepath.Base(t.Name())] && (strings.Contains(step, "TEMP B-TREE") || strings.HasPrefix(step, "SCAN")) {
 						t.Errorf("%s:\n%s", step, query)
 					}
 				}

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
+	"unicode"
 
 	"google.golang.org/protobuf/proto"
 
@@ -100,6 +102,9 @@ func (t *tx) Job(id string) (platform.Job, error) {
 
 // Jobs implements [platform.ReadTx].
 func (t *tx) Jobs(q platform.JobQuery) ([]platform.Job, error) {
+	if q.IDPrefix != "" {
+		return t.jobsByID(q)
+	}
 	if q.BatchID != "" {
 		b, err := t.q.Batch(t.ctx, q.BatchID)
 		switch {
@@ -150,9 +155,15 @@ func (t *tx) jobsOf(list []platform.Job, b *query.Batch, q platform.JobQuery) ([
 	}
 	var rows []query.Job
 	var err error
-	if q.State == "" {
+	switch {
+	case q.RunIndex != nil:
+		rows, err = t.q.BatchJob(t.ctx, query.BatchJobParams{Batch: b.Seq, RunIndex: int64(*q.RunIndex)})
+		rows = slices.DeleteFunc(rows, func(r query.Job) bool {
+			return r.RunIndex <= after || q.State != "" && r.State != string(q.State)
+		})
+	case q.State == "":
 		rows, err = t.q.BatchJobs(t.ctx, query.BatchJobsParams{Batch: b.Seq, After: after, N: n})
-	} else {
+	default:
 		rows, err = t.q.BatchJobsByState(t.ctx, query.BatchJobsByStateParams{Batch: b.Seq, State: string(q.State), After: after, N: n})
 	}
 	if err != nil {
@@ -160,6 +171,30 @@ func (t *tx) jobsOf(list []platform.Job, b *query.Batch, q platform.JobQuery) ([
 	}
 	for i := range rows {
 		list = append(list, jobOf(&rows[i], b.ID, b.CreatedAt))
+	}
+	return list, nil
+}
+
+// jobsByID lists the jobs whose ids begin as q says.
+func (t *tx) jobsByID(q platform.JobQuery) ([]platform.Job, error) {
+	p := query.JobsByIDParams{
+		First: q.IDPrefix, Past: q.IDPrefix + string(unicode.MaxRune),
+		BatchID: q.BatchID, State: string(q.State), RunIndex: -1,
+		AfterBatch: math.MaxInt64, AfterRun: -1, N: int64(q.Limit),
+	}
+	if q.RunIndex != nil {
+		p.RunIndex = int64(*q.RunIndex)
+	}
+	if q.After != nil {
+		p.AfterBatch, p.AfterRun = q.After.BatchSeq, int64(q.After.RunIndex)
+	}
+	rows, err := t.q.JobsByID(t.ctx, p)
+	if err != nil {
+		return nil, listFailed(err, "jobs")
+	}
+	var list []platform.Job
+	for i := range rows {
+		list = append(list, jobOf(&rows[i].Job, rows[i].BatchID, rows[i].CreatedAt))
 	}
 	return list, nil
 }

@@ -37,6 +37,7 @@ func (t *tx) InsertBatch(b *platform.Batch, jobs iter.Seq[platform.Job]) error {
 		Failed: int64(c.Failed), Timeout: int64(c.Timeout), Cancelled: int64(c.Cancelled),
 		CancelRequested: b.CancelRequested, CreatedAt: micros(b.CreatedAt),
 		StartedAt: micros(b.StartedAt), CompletedAt: micros(b.CompletedAt), Revision: int64(b.Revision),
+		Ended: int64(b.Ended), EndedFor: b.EndedFor.Microseconds(),
 	})
 	if err != nil {
 		return failed(err, "batch", b.ID)
@@ -65,7 +66,7 @@ func (t *tx) UpdateBatch(b platform.Batch) error {
 		Pending: int64(c.Pending), Claimed: int64(c.Claimed), Running: int64(c.Running), Completed: int64(c.Completed),
 		Failed: int64(c.Failed), Timeout: int64(c.Timeout), Cancelled: int64(c.Cancelled),
 		CancelRequested: b.CancelRequested, StartedAt: micros(b.StartedAt), CompletedAt: micros(b.CompletedAt),
-		Revision: int64(b.Revision), ID: b.ID,
+		Revision: int64(b.Revision), Ended: int64(b.Ended), EndedFor: b.EndedFor.Microseconds(), ID: b.ID,
 	})
 	return changed(n, err, "batch", b.ID)
 }
@@ -142,6 +143,7 @@ func (t *tx) PutRunner(r platform.Runner) error {
 		ID: r.ID, InstallationID: r.InstallationID, SessionID: r.SessionID,
 		Version: r.Version, Hostname: r.Hostname, Executor: r.Executor, Capabilities: capabilities,
 		Drain: r.Drain, Draining: r.Draining, RegisteredAt: micros(r.RegisteredAt), SeenAt: micros(r.SeenAt),
+		Gpus: r.GPUs, DefaultCpuMillis: r.Default.CPUMillis, DefaultMemoryBytes: r.Default.MemoryBytes, Paused: r.Paused,
 	})
 	if err != nil {
 		return failed(err, "runner", r.ID)

@@ -58,6 +58,14 @@ func jobLists(t *testing.T, s platform.Store) {
 	of := func(batch string, state api.JobState) platform.JobFilter {
 		return platform.JobFilter{BatchID: batch, State: state}
 	}
+	at := func(f platform.JobFilter, k int, prefix string) platform.JobFilter {
+		f.RunIndex, f.IDPrefix = &k, prefix
+		return f
+	}
+	begins := func(f platform.JobFilter, prefix string) platform.JobFilter {
+		f.IDPrefix = prefix
+		return f
+	}
 	after := func(b platform.Batch, k int) *platform.JobKey { return &platform.JobKey{BatchSeq: b.Seq, RunIndex: k} }
 	view(t, s, func(tx platform.ReadTx) error {
 		for _, c := range []struct {
@@ -73,6 +81,21 @@ func jobLists(t *testing.T, s platform.Store) {
 			{"of no batch", platform.JobQuery{JobFilter: of("x", ""), Limit: 9}, nil},
 			{"of all, in a state", platform.JobQuery{JobFilter: of("", api.JobFailed), Limit: 9}, append(j("b2", 2, 10), j("b1", 1)...)},
 			{"of all, over the edge", platform.JobQuery{After: after(b2, 10), Limit: 3}, append(j("b2", 11), j("b1", 0, 1)...)},
+			{"one run", platform.JobQuery{JobFilter: at(of("b2", ""), 10, ""), Limit: 9}, j("b2", 10)},
+			{"one run that is not there", platform.JobQuery{JobFilter: at(of("b1", ""), 10, ""), Limit: 9}, nil},
+			{"one run of all", platform.JobQuery{JobFilter: at(of("", ""), 1, ""), Limit: 9}, append(j("b2", 1), j("b1", 1)...)},
+			{"one run of all, limited", platform.JobQuery{JobFilter: at(of("", ""), 1, ""), Limit: 1}, j("b2", 1)},
+			{"one run, after", platform.JobQuery{JobFilter: at(of("", ""), 1, ""), After: after(b2, 1), Limit: 9}, j("b1", 1)},
+			{"one run, in a state", platform.JobQuery{JobFilter: at(of("", api.JobFailed), 1, ""), Limit: 9}, j("b1", 1)},
+			{"by id", platform.JobQuery{JobFilter: begins(of("", ""), "b2-job-1"), Limit: 9}, j("b2", 1, 10, 11)},
+			{"by id, limited", platform.JobQuery{JobFilter: begins(of("", ""), "b"), Limit: 13}, append(j("b2", 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11), j("b1", 0)...)},
+			{"by id, after", platform.JobQuery{JobFilter: begins(of("", ""), "b"), After: after(b2, 10), Limit: 2}, append(j("b2", 11), j("b1", 0)...)},
+			{"by id, of a batch, in a state", platform.JobQuery{JobFilter: begins(of("b2", api.JobFailed), "b2-job-1"), Limit: 9}, j("b2", 10)},
+			{"by id, one run", platform.JobQuery{JobFilter: at(of("", ""), 1, "b1"), Limit: 9}, j("b1", 1)},
+			{"by id, one run of a batch", platform.JobQuery{JobFilter: at(of("b1", ""), 1, "b"), Limit: 9}, j("b1", 1)},
+			{"by a whole id", platform.JobQuery{JobFilter: begins(of("", ""), "b1-job-2"), Limit: 9}, j("b1", 2)},
+			{"by what no id is", platform.JobQuery{JobFilter: begins(of("", ""), "b1_job%"), Limit: 9}, nil},
+			{"by something after all ids", platform.JobQuery{JobFilter: begins(of("", ""), "z"), Limit: 9}, nil},
 			{"of all, at the end", platform.JobQuery{After: after(b1, 1), Limit: 3}, j("b1", 2)},
 			{"of all, after the end", platform.JobQuery{After: after(b1, 2), Limit: 3}, nil},
 		} {

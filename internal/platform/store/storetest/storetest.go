@@ -95,6 +95,7 @@ func newSpec(runs int) *platform.Spec {
 		Columns: []platform.Column{{Name: "a", Unit: "m"}, {Name: "b"}},
 		Simulation: platform.Simulation{
 			Type: "basilisk", Name: "Orbit", Version: "1.0.0", DurationMinutes: &minutes, Entrypoint: "x/y.py",
+			Command: []string{"sim", "--fast"},
 		},
 		Compute: platform.Compute{Image: "i", CPUMillis: 1500, MemoryBytes: 1 << 40, GPUs: 1, Timeout: 90 * time.Second},
 		Conditions: []api.Condition{{
@@ -148,7 +149,8 @@ func newRunner(id string) platform.Runner {
 			MaxConcurrentJobs: 4, CPUCores: 7.5, MemoryGB: 0.1, GPUAvailable: true,
 			SupportedSimulationTypes: []string{"basilisk", "px4_sitl"},
 		},
-		Drain: true, Draining: true, RegisteredAt: at(1), SeenAt: at(2),
+		GPUs: 3, Default: platform.Resources{CPUMillis: 500, MemoryBytes: 1 << 33},
+		Drain: true, Draining: true, Paused: "the disk is full", RegisteredAt: at(1), SeenAt: at(2),
 	}
 }
 
@@ -197,6 +199,7 @@ func batchRoundTrip(t *testing.T, s platform.Store) {
 	b.State, b.CancelRequested, b.Revision = api.BatchRunning, true, 9
 	b.Counts = platform.Counts{Pending: 1, Claimed: 2, Running: 3, Completed: 4, Failed: 5, Timeout: 6, Cancelled: 7}
 	b.StartedAt, b.CompletedAt = at(1), at(2)
+	b.Ended, b.EndedFor = 8, 90*time.Hour+time.Microsecond
 	update(t, s, func(tx platform.Tx) error { return tx.UpdateBatch(b) })
 	equal(t, "updated batch", read(t, s, get), b)
 }

@@ -3,8 +3,8 @@ UPDATE store SET epoch = epoch + 1 RETURNING epoch;
 
 -- name: InsertBatch :one
 INSERT INTO batches (id, state, pending, claimed, running, completed, failed, timeout, cancelled,
-                     cancel_requested, created_at, started_at, completed_at, revision)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                     cancel_requested, created_at, started_at, completed_at, revision, ended, ended_for)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 RETURNING seq;
 
 -- name: InsertSpec :exec
@@ -13,7 +13,7 @@ INSERT INTO specs (batch, spec) VALUES (?, ?);
 -- name: UpdateBatch :execrows
 UPDATE batches
 SET state = ?, pending = ?, claimed = ?, running = ?, completed = ?, failed = ?, timeout = ?, cancelled = ?,
-    cancel_requested = ?, started_at = ?, completed_at = ?, revision = ?
+    cancel_requested = ?, started_at = ?, completed_at = ?, revision = ?, ended = ?, ended_for = ?
 WHERE id = ?;
 
 -- name: Batch :one

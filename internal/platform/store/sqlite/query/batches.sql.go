@@ -10,7 +10,7 @@ import (
 )
 
 const batch = `-- name: Batch :one
-SELECT seq, id, state, pending, claimed, running, completed, failed, timeout, cancelled, cancel_requested, created_at, started_at, completed_at, revision FROM batches WHERE id = ?
+SELECT seq, id, state, pending, claimed, running, completed, failed, timeout, cancelled, cancel_requested, created_at, started_at, completed_at, revision, ended, ended_for FROM batches WHERE id = ?
 `
 
 func (q *Queries) Batch(ctx context.Context, id string) (Batch, error) {
@@ -32,12 +32,14 @@ func (q *Queries) Batch(ctx context.Context, id string) (Batch, error) {
 		&i.StartedAt,
 		&i.CompletedAt,
 		&i.Revision,
+		&i.Ended,
+		&i.EndedFor,
 	)
 	return i, err
 }
 
 const batches = `-- name: Batches :many
-SELECT seq, id, state, pending, claimed, running, completed, failed, timeout, cancelled, cancel_requested, created_at, started_at, completed_at, revision FROM batches WHERE seq < ?1 ORDER BY seq DESC LIMIT ?2
+SELECT seq, id, state, pending, claimed, running, completed, failed, timeout, cancelled, cancel_requested, created_at, started_at, completed_at, revision, ended, ended_for FROM batches WHERE seq < ?1 ORDER BY seq DESC LIMIT ?2
 `
 
 type BatchesParams struct {
@@ -70,6 +72,8 @@ func (q *Queries) Batches(ctx context.Context, arg BatchesParams) ([]Batch, erro
 			&i.StartedAt,
 			&i.CompletedAt,
 			&i.Revision,
+			&i.Ended,
+			&i.EndedFor,
 		); err != nil {
 			return nil, err
 		}
@@ -86,8 +90,8 @@ func (q *Queries) Batches(ctx context.Context, arg BatchesParams) ([]Batch, erro
 
 const insertBatch = `-- name: InsertBatch :one
 INSERT INTO batches (id, state, pending, claimed, running, completed, failed, timeout, cancelled,
-                     cancel_requested, created_at, started_at, completed_at, revision)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                     cancel_requested, created_at, started_at, completed_at, revision, ended, ended_for)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 RETURNING seq
 `
 
@@ -106,6 +110,8 @@ type InsertBatchParams struct {
 	StartedAt       int64
 	CompletedAt     int64
 	Revision        int64
+	Ended           int64
+	EndedFor        int64
 }
 
 func (q *Queries) InsertBatch(ctx context.Context, arg InsertBatchParams) (int64, error) {
@@ -124,6 +130,8 @@ func (q *Queries) InsertBatch(ctx context.Context, arg InsertBatchParams) (int64
 		arg.StartedAt,
 		arg.CompletedAt,
 		arg.Revision,
+		arg.Ended,
+		arg.EndedFor,
 	)
 	var seq int64
 	err := row.Scan(&seq)
@@ -145,7 +153,7 @@ func (q *Queries) InsertSpec(ctx context.Context, arg InsertSpecParams) error {
 }
 
 const openBatches = `-- name: OpenBatches :many
-SELECT seq, id, state, pending, claimed, running, completed, failed, timeout, cancelled, cancel_requested, created_at, started_at, completed_at, revision FROM batches WHERE pending > 0 AND seq > ?1 ORDER BY seq LIMIT ?2
+SELECT seq, id, state, pending, claimed, running, completed, failed, timeout, cancelled, cancel_requested, created_at, started_at, completed_at, revision, ended, ended_for FROM batches WHERE pending > 0 AND seq > ?1 ORDER BY seq LIMIT ?2
 `
 
 type OpenBatchesParams struct {
@@ -178,6 +186,8 @@ func (q *Queries) OpenBatches(ctx context.Context, arg OpenBatchesParams) ([]Bat
 			&i.StartedAt,
 			&i.CompletedAt,
 			&i.Revision,
+			&i.Ended,
+			&i.EndedFor,
 		); err != nil {
 			return nil, err
 		}
@@ -217,7 +227,7 @@ func (q *Queries) Spec(ctx context.Context, batch int64) ([]byte, error) {
 const updateBatch = `-- name: UpdateBatch :execrows
 UPDATE batches
 SET state = ?, pending = ?, claimed = ?, running = ?, completed = ?, failed = ?, timeout = ?, cancelled = ?,
-    cancel_requested = ?, started_at = ?, completed_at = ?, revision = ?
+    cancel_requested = ?, started_at = ?, completed_at = ?, revision = ?, ended = ?, ended_for = ?
 WHERE id = ?
 `
 
@@ -234,6 +244,8 @@ type UpdateBatchParams struct {
 	StartedAt       int64
 	CompletedAt     int64
 	Revision        int64
+	Ended           int64
+	EndedFor        int64
 	ID              string
 }
 
@@ -251,6 +263,8 @@ func (q *Queries) UpdateBatch(ctx context.Context, arg UpdateBatchParams) (int64
 		arg.StartedAt,
 		arg.CompletedAt,
 		arg.Revision,
+		arg.Ended,
+		arg.EndedFor,
 		arg.ID,
 	)
 	if err != nil {

@@ -39,6 +39,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.batchStmt, err = db.PrepareContext(ctx, batch); err != nil {
 		return nil, fmt.Errorf("error preparing query Batch: %w", err)
 	}
+	if q.batchJobStmt, err = db.PrepareContext(ctx, batchJob); err != nil {
+		return nil, fmt.Errorf("error preparing query BatchJob: %w", err)
+	}
 	if q.batchJobsStmt, err = db.PrepareContext(ctx, batchJobs); err != nil {
 		return nil, fmt.Errorf("error preparing query BatchJobs: %w", err)
 	}
@@ -68,6 +71,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.jobStmt, err = db.PrepareContext(ctx, job); err != nil {
 		return nil, fmt.Errorf("error preparing query Job: %w", err)
+	}
+	if q.jobsByIDStmt, err = db.PrepareContext(ctx, jobsByID); err != nil {
+		return nil, fmt.Errorf("error preparing query JobsByID: %w", err)
 	}
 	if q.openBatchesStmt, err = db.PrepareContext(ctx, openBatches); err != nil {
 		return nil, fmt.Errorf("error preparing query OpenBatches: %w", err)
@@ -135,6 +141,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing batchStmt: %w", cerr)
 		}
 	}
+	if q.batchJobStmt != nil {
+		if cerr := q.batchJobStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing batchJobStmt: %w", cerr)
+		}
+	}
 	if q.batchJobsStmt != nil {
 		if cerr := q.batchJobsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing batchJobsStmt: %w", cerr)
@@ -183,6 +194,11 @@ func (q *Queries) Close() error {
 	if q.jobStmt != nil {
 		if cerr := q.jobStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing jobStmt: %w", cerr)
+		}
+	}
+	if q.jobsByIDStmt != nil {
+		if cerr := q.jobsByIDStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing jobsByIDStmt: %w", cerr)
 		}
 	}
 	if q.openBatchesStmt != nil {
@@ -289,6 +305,7 @@ type Queries struct {
 	attemptStmt          *sql.Stmt
 	attemptsStmt         *sql.Stmt
 	batchStmt            *sql.Stmt
+	batchJobStmt         *sql.Stmt
 	batchJobsStmt        *sql.Stmt
 	batchJobsByStateStmt *sql.Stmt
 	batchesStmt          *sql.Stmt
@@ -299,6 +316,7 @@ type Queries struct {
 	insertResultStmt     *sql.Stmt
 	insertSpecStmt       *sql.Stmt
 	jobStmt              *sql.Stmt
+	jobsByIDStmt         *sql.Stmt
 	openBatchesStmt      *sql.Stmt
 	putRunnerStmt        *sql.Stmt
 	raiseEpochStmt       *sql.Stmt
@@ -322,6 +340,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		attemptStmt:          q.attemptStmt,
 		attemptsStmt:         q.attemptsStmt,
 		batchStmt:            q.batchStmt,
+		batchJobStmt:         q.batchJobStmt,
 		batchJobsStmt:        q.batchJobsStmt,
 		batchJobsByStateStmt: q.batchJobsByStateStmt,
 		batchesStmt:          q.batchesStmt,
@@ -332,6 +351,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		insertResultStmt:     q.insertResultStmt,
 		insertSpecStmt:       q.insertSpecStmt,
 		jobStmt:              q.jobStmt,
+		jobsByIDStmt:         q.jobsByIDStmt,
 		openBatchesStmt:      q.openBatchesStmt,
 		putRunnerStmt:        q.putRunnerStmt,
 		raiseEpochStmt:       q.raiseEpochStmt,

@@ -30,6 +30,24 @@ SELECT * FROM jobs INDEXED BY jobs_by_state
 WHERE batch = sqlc.arg(batch) AND state = sqlc.arg(state) AND run_index > sqlc.arg(after)
 ORDER BY run_index LIMIT sqlc.arg(n);
 
+-- name: BatchJob :many
+SELECT * FROM jobs WHERE batch = sqlc.arg(batch) AND run_index = sqlc.arg(run_index);
+
+-- The ids that begin alike lie together in the index of ids; those that match are
+-- then sorted. CROSS JOIN and + keep SQLite from walking along all jobs of all
+-- batches instead, which are in the right order.
+
+-- name: JobsByID :many
+SELECT sqlc.embed(jobs), batches.id AS batch_id, batches.created_at
+FROM jobs CROSS JOIN batches ON batches.seq = jobs.batch
+WHERE jobs.id >= sqlc.arg(first) AND jobs.id < sqlc.arg(past)
+  AND (sqlc.arg(batch_id) = '' OR batches.id = sqlc.arg(batch_id))
+  AND (sqlc.arg(state) = '' OR jobs.state = sqlc.arg(state))
+  AND (sqlc.arg(run_index) < 0 OR jobs.run_index = sqlc.arg(run_index))
+  AND (+jobs.batch < sqlc.arg(after_batch) OR +jobs.batch = sqlc.arg(after_batch) AND jobs.run_index > sqlc.arg(after_run))
+ORDER BY jobs.batch DESC, jobs.run_index
+LIMIT sqlc.arg(n);
+
 -- name: ActiveJobs :many
 SELECT sqlc.embed(jobs), batches.id AS batch_id, batches.created_at
 FROM jobs JOIN batches ON batches.seq = jobs.batch

@@ -98,6 +98,58 @@ func (q *Queries) ActiveJobs(ctx context.Context, runnerID string) ([]ActiveJobs
 	return items, nil
 }
 
+const batchJob = `-- name: BatchJob :many
+SELECT batch, run_index, id, seed, sample, state, retries, requeues, attempts, reported, token_epoch, token_counter, outcome, error_message, cancel_requested, runner_id, claimed_at, started_at, completed_at FROM jobs WHERE batch = ?1 AND run_index = ?2
+`
+
+type BatchJobParams struct {
+	Batch    int64
+	RunIndex int64
+}
+
+func (q *Queries) BatchJob(ctx context.Context, arg BatchJobParams) ([]Job, error) {
+	rows, err := q.query(ctx, q.batchJobStmt, batchJob, arg.Batch, arg.RunIndex)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Job
+	for rows.Next() {
+		var i Job
+		if err := rows.Scan(
+			&i.Batch,
+			&i.RunIndex,
+			&i.ID,
+			&i.Seed,
+			&i.Sample,
+			&i.State,
+			&i.Retries,
+			&i.Requeues,
+			&i.Attempts,
+			&i.Reported,
+			&i.TokenEpoch,
+			&i.TokenCounter,
+			&i.Outcome,
+			&i.ErrorMessage,
+			&i.CancelRequested,
+			&i.RunnerID,
+			&i.ClaimedAt,
+			&i.StartedAt,
+			&i.CompletedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const batchJobs = `-- name: BatchJobs :many
 
 SELECT batch, run_index, id, seed, sample, state, retries, requeues, attempts, reported, token_epoch, token_counter, outcome, error_message, cancel_requested, runner_id, claimed_at, started_at, completed_at FROM jobs WHERE batch = ?1 AND run_index > ?2 ORDER BY run_index LIMIT ?3
@@ -300,6 +352,93 @@ func (q *Queries) Job(ctx context.Context, id string) (JobRow, error) {
 		&i.CreatedAt,
 	)
 	return i, err
+}
+
+const jobsByID = `-- name: JobsByID :many
+
+SELECT jobs.batch, jobs.run_index, jobs.id, jobs.seed, jobs.sample, jobs.state, jobs.retries, jobs.requeues, jobs.attempts, jobs.reported, jobs.token_epoch, jobs.token_counter, jobs.outcome, jobs.error_message, jobs.cancel_requested, jobs.runner_id, jobs.claimed_at, jobs.started_at, jobs.completed_at, batches.id AS batch_id, batches.created_at
+FROM jobs CROSS JOIN batches ON batches.seq = jobs.batch
+WHERE jobs.id >= ?1 AND jobs.id < ?2
+  AND (?3 = '' OR batches.id = ?3)
+  AND (?4 = '' OR jobs.state = ?4)
+  AND (?5 < 0 OR jobs.run_index = ?5)
+  AND (+jobs.batch < ?6 OR +jobs.batch = ?6 AND jobs.run_index > ?7)
+ORDER BY jobs.batch DESC, jobs.run_index
+LIMIT ?8
+`
+
+type JobsByIDParams struct {
+	First      string
+	Past       string
+	BatchID    interface{}
+	State      interface{}
+	RunIndex   interface{}
+	AfterBatch int64
+	AfterRun   int64
+	N          int64
+}
+
+type JobsByIDRow struct {
+	Job       Job
+	BatchID   string
+	CreatedAt int64
+}
+
+// The ids that begin alike lie together in the index of ids; those that match are
+// then sorted. CROSS JOIN and + keep SQLite from walking along all jobs of all
+// batches instead, which are in the right order.
+func (q *Queries) JobsByID(ctx context.Context, arg JobsByIDParams) ([]JobsByIDRow, error) {
+	rows, err := q.query(ctx, q.jobsByIDStmt, jobsByID,
+		arg.First,
+		arg.Past,
+		arg.BatchID,
+		arg.State,
+		arg.RunIndex,
+		arg.AfterBatch,
+		arg.AfterRun,
+		arg.N,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []JobsByIDRow
+	for rows.Next() {
+		var i JobsByIDRow
+		if err := rows.Scan(
+			&i.Job.Batch,
+			&i.Job.RunIndex,
+			&i.Job.ID,
+			&i.Job.Seed,
+			&i.Job.Sample,
+			&i.Job.State,
+			&i.Job.Retries,
+			&i.Job.Requeues,
+			&i.Job.Attempts,
+			&i.Job.Reported,
+			&i.Job.TokenEpoch,
+			&i.Job.TokenCounter,
+			&i.Job.Outcome,
+			&i.Job.ErrorMessage,
+			&i.Job.CancelRequested,
+			&i.Job.RunnerID,
+			&i.Job.ClaimedAt,
+			&i.Job.StartedAt,
+			&i.Job.CompletedAt,
+			&i.BatchID,
+			&i.CreatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const updateJob = `-- name: UpdateJob :execrows

@@ -35,6 +35,8 @@ type Batch struct {
 	StartedAt       int64
 	CompletedAt     int64
 	Revision        int64
+	Ended           int64
+	EndedFor        int64
 }
 
 type Job struct {
@@ -60,15 +62,19 @@ type Job struct {
 }
 
 type Runner struct {
-	ID             string
-	InstallationID string
-	SessionID      string
-	Version        string
-	Hostname       string
-	Executor       string
-	Capabilities   []byte
-	Drain          bool
-	Draining       bool
-	RegisteredAt   int64
-	SeenAt         int64
+	ID                 string
+	InstallationID     string
+	SessionID          string
+	Version            string
+	Hostname           string
+	Executor           string
+	Capabilities       []byte
+	Drain              bool
+	Draining           bool
+	RegisteredAt       int64
+	SeenAt             int64
+	Gpus               int64
+	DefaultCpuMillis   int64
+	DefaultMemoryBytes int64
+	Paused             string
 }

@@ -11,27 +11,33 @@ import (
 
 const putRunner = `-- name: PutRunner :exec
 INSERT INTO runners (id, installation_id, session_id, version, hostname, executor, capabilities,
-                     drain, draining, registered_at, seen_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                     drain, draining, registered_at, seen_at,
+                     gpus, default_cpu_millis, default_memory_bytes, paused)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE
 SET installation_id = excluded.installation_id, session_id = excluded.session_id, version = excluded.version,
     hostname = excluded.hostname, executor = excluded.executor, capabilities = excluded.capabilities,
     drain = excluded.drain, draining = excluded.draining, registered_at = excluded.registered_at,
-    seen_at = excluded.seen_at
+    seen_at = excluded.seen_at, gpus = excluded.gpus, default_cpu_millis = excluded.default_cpu_millis,
+    default_memory_bytes = excluded.default_memory_bytes, paused = excluded.paused
 `
 
 type PutRunnerParams struct {
-	ID             string
-	InstallationID string
-	SessionID      string
-	Version        string
-	Hostname       string
-	Executor       string
-	Capabilities   []byte
-	Drain          bool
-	Draining       bool
-	RegisteredAt   int64
-	SeenAt         int64
+	ID                 string
+	InstallationID     string
+	SessionID          string
+	Version            string
+	Hostname           string
+	Executor           string
+	Capabilities       []byte
+	Drain              bool
+	Draining           bool
+	RegisteredAt       int64
+	SeenAt             int64
+	Gpus               int64
+	DefaultCpuMillis   int64
+	DefaultMemoryBytes int64
+	Paused             string
 }
 
 func (q *Queries) PutRunner(ctx context.Context, arg PutRunnerParams) error {
@@ -47,12 +53,16 @@ func (q *Queries) PutRunner(ctx context.Context, arg PutRunnerParams) error {
 		arg.Draining,
 		arg.RegisteredAt,
 		arg.SeenAt,
+		arg.Gpus,
+		arg.DefaultCpuMillis,
+		arg.DefaultMemoryBytes,
+		arg.Paused,
 	)
 	return err
 }
 
 const runner = `-- name: Runner :one
-SELECT id, installation_id, session_id, version, hostname, executor, capabilities, drain, draining, registered_at, seen_at FROM runners WHERE id = ?
+SELECT id, installation_id, session_id, version, hostname, executor, capabilities, drain, draining, registered_at, seen_at, gpus, default_cpu_millis, default_memory_bytes, paused FROM runners WHERE id = ?
 `
 
 func (q *Queries) Runner(ctx context.Context, id string) (Runner, error) {
@@ -70,12 +80,16 @@ func (q *Queries) Runner(ctx context.Context, id string) (Runner, error) {
 		&i.Draining,
 		&i.RegisteredAt,
 		&i.SeenAt,
+		&i.Gpus,
+		&i.DefaultCpuMillis,
+		&i.DefaultMemoryBytes,
+		&i.Paused,
 	)
 	return i, err
 }
 
 const runnerBySession = `-- name: RunnerBySession :one
-SELECT id, installation_id, session_id, version, hostname, executor, capabilities, drain, draining, registered_at, seen_at FROM runners WHERE session_id = ?
+SELECT id, installation_id, session_id, version, hostname, executor, capabilities, drain, draining, registered_at, seen_at, gpus, default_cpu_millis, default_memory_bytes, paused FROM runners WHERE session_id = ?
 `
 
 func (q *Queries) RunnerBySession(ctx context.Context, sessionID string) (Runner, error) {
@@ -93,12 +107,16 @@ func (q *Queries) RunnerBySession(ctx context.Context, sessionID string) (Runner
 		&i.Draining,
 		&i.RegisteredAt,
 		&i.SeenAt,
+		&i.Gpus,
+		&i.DefaultCpuMillis,
+		&i.DefaultMemoryBytes,
+		&i.Paused,
 	)
 	return i, err
 }
 
 const runners = `-- name: Runners :many
-SELECT id, installation_id, session_id, version, hostname, executor, capabilities, drain, draining, registered_at, seen_at FROM runners ORDER BY id
+SELECT id, installation_id, session_id, version, hostname, executor, capabilities, drain, draining, registered_at, seen_at, gpus, default_cpu_millis, default_memory_bytes, paused FROM runners ORDER BY id
 `
 
 func (q *Queries) Runners(ctx context.Context) ([]Runner, error) {
@@ -122,6 +140,10 @@ func (q *Queries) Runners(ctx context.Context) ([]Runner, error) {
 			&i.Draining,
 			&i.RegisteredAt,
 			&i.SeenAt,
+			&i.Gpus,
+			&i.DefaultCpuMillis,
+			&i.DefaultMemoryBytes,
+			&i.Paused,
 		); err != nil {
 			return nil, err
 		}
