@@ -21,8 +21,9 @@ var testHost = host{
 	home: "/home/u", runtimeDir: "/run/user/1000", tmp: "/tmp",
 }
 
-// jobMemory is what the default reserve leaves of testHost's memory, in GiB.
-const jobMemory = 16 - 1638./1024
+// jobMemory is what the default reserve of 1638 MiB leaves of testHost's memory, in
+// GiB.
+const jobMemory = 14.4
 
 // loadText loads a file with this text; work lies beside the output root, so
 // that the defaults do not collide.
@@ -61,7 +62,7 @@ func TestDefaults(t *testing.T) {
 			Rlimits: []specs.POSIXRlimit{{Type: "RLIMIT_CORE"}, {Type: "RLIMIT_NOFILE", Soft: 4096, Hard: 4096}},
 		},
 		Limits: Limits{
-			CPUMillis: 1000, MaxCPUMillis: 4000, MemoryBytes: 1 << 30, MaxMemoryBytes: (16<<30 - 1638<<20) / 4,
+			CPUMillis: 1000, MaxCPUMillis: 4000, MemoryBytes: 1 << 30, MaxMemoryBytes: 15461882265 / 4,
 			Timeout: time.Hour, MaxTimeout: 24 * time.Hour, Grace: 10 * time.Second, Pids: 512,
 			TmpBytes: 256 << 20, HomeBytes: 64 << 20, ShmBytes: 64 << 20,
 			Output:  OutputLimits{TotalBytes: 2 << 30, FileBytes: 2 << 30, Files: 10_000, Depth: 32},
@@ -146,15 +147,15 @@ func TestCapabilities(t *testing.T) {
 		slots      int
 		want       Capabilities
 	}{
-		{name: "list", text: "capabilities: [a, b]", slots: 4, want: Capabilities{4, 16, false, []string{"a", "b"}}},
+		{name: "list", text: "capabilities: [a, b]", slots: 4, want: Capabilities{4, jobMemory, false, []string{"a", "b"}}},
 		{name: "mapping", slots: 2, want: Capabilities{8, 1.5, true, []string{"x"}},
 			text: "capabilities: {max_concurrent_jobs: 2, cpu_cores: 8, memory_gb: 1.5, gpu_available: true, supported_simulation_types: [x]}"},
 		{name: "in the environment", text: "capabilities: [a]", environ: []string{"LYNX_RUNNER_CAPABILITIES={cpu_cores: 2}"}, slots: 4,
-			want: Capabilities{2, 16, false, []string{"basilisk"}}},
+			want: Capabilities{2, jobMemory, false, []string{"basilisk"}}},
 		{name: "slots named twice alike", text: "max_concurrent_jobs: 2\ncapabilities: {max_concurrent_jobs: 2}", slots: 2,
-			want: Capabilities{4, 16, false, []string{"basilisk"}}},
+			want: Capabilities{4, jobMemory, false, []string{"basilisk"}}},
 		{name: "slots from a variable", text: "capabilities: {max_concurrent_jobs: 2}", environ: []string{"LYNX_RUNNER_MAX_CONCURRENT_JOBS=3"}, slots: 3,
-			want: Capabilities{4, 16, false, []string{"basilisk"}}},
+			want: Capabilities{4, jobMemory, false, []string{"basilisk"}}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			c := mustLoad(t, tc.text, tc.environ, nil)
