@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"iter"
 	"math"
 	"net/url"
@@ -156,5 +157,6 @@ func (c *Client) FollowTelemetry(ctx context.Context, jobID string, attempt int)
 				}
 			}
 		}
+		yield(TelemetryChunk{}, unreachable(ctx, io.ErrUnexpectedEOF))
 	}
 }
