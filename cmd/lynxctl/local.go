@@ -1,9 +1,7 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,7 +16,6 @@ import (
 	"github.com/tetryx/lynx-runner/internal/cli"
 	"github.com/tetryx/lynx-runner/internal/platform/auth"
 	"github.com/tetryx/lynx-runner/internal/platform/store/sqlite"
-	"github.com/tetryx/lynx-runner/internal/runner/config"
 	"github.com/tetryx/lynx-runner/internal/runner/journal"
 )
 
@@ -106,34 +103,6 @@ func inUse(err error, output string) error {
 	return usage(err)
 }
 
-// configure makes the runner's configuration. Where nobody names a working
-// directory it is a copy of the study's.
-func (l *local) configure(o cli.LocalOptions, state string) (*config.Config, error) {
-	code := filepath.Join(l.private, "work")
-	cfg, err := config.LoadOver(map[string]string{"working-directory": code}, o.Config, os.Environ(), l.overrides(o, state))
-	if err != nil || cfg.WorkingDirectory != code {
-		return cfg, err
-	}
-	from, err := filepath.Abs(filepath.Dir(o.Study))
-	if err != nil {
-		return nil, fmt.Errorf("the study's directory: %w", err)
-	}
-	entrypoint := cmp.Or(o.Entrypoint, cfg.BasiliskEntrypoint)
-	if entrypoint == "" {
-		return nil, fmt.Errorf("%s names no scenario: add `entrypoint: my_simulation.py` below `simulation:`, a file in the directory of the study", o.Study)
-	}
-	if info, err := os.Stat(filepath.Join(from, entrypoint)); err != nil || !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("simulation.entrypoint %q is no file in the study's directory %s; put it there, or name its directory with --working-directory", entrypoint, from)
-	}
-	if cfg.Executor == config.ExecutorProcess {
-		// Processes of other users have to get there; the sockets stay closed.
-		if err := os.Chmod(l.private, 0o711); err != nil {
-			return nil, err
-		}
-	}
-	return cfg, cli.CopyCode(from, code, o.Output)
-}
-
 func makeDirs(output, state string) error {
 	if err := os.MkdirAll(output, 0o755); err != nil {
 		return fmt.Errorf("output directory: %w", err)
@@ -142,24 +111,6 @@ func makeDirs(output, state string) error {
 		return fmt.Errorf("directory for the study's state: %w", err)
 	}
 	return nil
-}
-
-// overrides are the settings that `lynxctl run` takes from nobody else.
-func (l *local) overrides(o cli.LocalOptions, state string) map[string]string {
-	flags := map[string]string{
-		"runner-id":   fmt.Sprintf("local-%x", sha256.Sum256([]byte(o.Output)))[:18],
-		"server":      "unix://" + l.socket("grpc"),
-		"output-root": o.Output,
-		"state-dir":   filepath.Join(state, "runner"),
-		"runtime-dir": filepath.Join(l.private, "run"),
-	}
-	if o.Executor != "" {
-		flags["executor"] = o.Executor
-	}
-	if o.WorkingDirectory != "" {
-		flags["working-directory"] = o.WorkingDirectory
-	}
-	return flags
 }
 
 func (l *local) socket(name string) string { return filepath.Join(l.private, "sockets", name+".sock") }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/tetryx/lynx-runner/api"
 	"github.com/tetryx/lynx-runner/internal/cli"
+	"github.com/tetryx/lynx-runner/internal/study"
 )
 
 // place is a directory with a study, and an engine that answers what a start asks
@@ -36,7 +37,7 @@ func newPlace(t *testing.T) *place {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	p := &place{dir: dir, tmp: filepath.Join(dir, "tmp")}
 	p.options = cli.LocalOptions{
-		Study: filepath.Join(dir, "study", "my_study.yaml"), Entrypoint: "my_sim.py", Output: filepath.Join(dir, "study", "lynx-output"),
+		Study: filepath.Join(dir, "study", "my_study.yaml"), Simulation: study.Simulation{Type: "basilisk", Entrypoint: "my_sim.py"}, Output: filepath.Join(dir, "study", "lynx-output"),
 	}
 	for _, err := range []error{
 		os.MkdirAll(p.tmp, 0o700), os.MkdirAll(filepath.Join(dir, "study"), 0o755),
@@ -162,13 +163,13 @@ func TestStartsThatFail(t *testing.T) {
 		"no shim":           {func(t *testing.T, _ *place) { t.Setenv("LYNX_RUNNER_SHIM", "/nowhere") }, cli.ExitUsage, "make build", false},
 		"no such file":      {func(_ *testing.T, p *place) { p.options.Config = "/nowhere.yaml" }, cli.ExitUsage, "/nowhere.yaml", false},
 		"unknown executor":  {func(_ *testing.T, p *place) { p.options.Executor = "nowhere" }, cli.ExitUsage, "nowhere", false},
-		"no entrypoint":     {func(_ *testing.T, p *place) { p.options.Entrypoint = "" }, cli.ExitUsage, "entrypoint: my_simulation.py", false},
-		"missing scenario":  {func(_ *testing.T, p *place) { p.options.Entrypoint = "sim2.py" }, cli.ExitUsage, `"sim2.py" is no file in the study's directory`, false},
+		"no entrypoint":     {func(_ *testing.T, p *place) { p.options.Simulation.Entrypoint = "" }, cli.ExitUsage, "entrypoint: my_simulation.py", false},
+		"missing scenario":  {func(_ *testing.T, p *place) { p.options.Simulation.Entrypoint = "sim2.py" }, cli.ExitUsage, `"sim2.py" is no file in the study's directory`, false},
 		"exposed output":    {func(_ *testing.T, p *place) { p.options.WorkingDirectory = filepath.Dir(p.options.Output) }, cli.ExitUsage, "contains output_root", false},
 		"no output":         {func(_ *testing.T, p *place) { p.options.Output = "/proc/nowhere" }, cli.ExitUsage, "output directory", false},
 		"no temporary":      {func(t *testing.T, p *place) { t.Setenv("TMPDIR", filepath.Join(p.tmp, "nowhere")) }, cli.ExitUsage, "TMPDIR", false},
 		"damaged directory": {damaged, cli.ExitUsage, "platform", true},
-		"no user ids":       {func(t *testing.T, _ *place) { t.Setenv("LYNX_RUNNER_UID_RANGE", "5-5") }, cli.ExitUsage, "uid_range", false},
+		"no user ids":       {func(t *testing.T, _ *place) { t.Setenv("LYNX_RUNNER_SANDBOX_UID_RANGE", "5-5") }, cli.ExitUsage, "uid_range", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPlace(t)

@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tetryx/lynx-runner/api"
+	"github.com/tetryx/lynx-runner/internal/study"
 )
 
 // Program is what lynxctl works with.
@@ -51,13 +52,18 @@ type Program struct {
 type LocalOptions struct {
 	// Config is the path of the runner's file; empty means the built-in defaults.
 	Config string
+	// ConfigFound says that nobody named Config: it counts only if it is for
+	// simulations of the study's type.
+	ConfigFound bool
 	// Executor overrides the configuration's; empty leaves it.
 	Executor string
 	// Study is the path of the study's file. Where the configuration names no
 	// working directory, it is a copy of the directory of that file.
 	Study string
-	// Entrypoint is the study's simulation.entrypoint; empty if it has none.
-	Entrypoint string
+	// Simulation is the study's simulation, with its type.
+	Simulation study.Simulation
+	// Image is the study's compute.container.image; empty if it has none.
+	Image string
 	// WorkingDirectory overrides the configuration's; empty leaves it.
 	WorkingDirectory string
 	// Output is the output root, absolute; the platform's store is below it.

@@ -124,15 +124,15 @@ func (o runOptions) start(ctx context.Context, p *Program, request *study.Reques
 	if err != nil {
 		return nil, exit(ExitUsage, fmt.Errorf("--output %s: %w", o.output, err))
 	}
-	config := o.config
+	config, found := o.config, false
 	if config == "" {
 		if _, err := os.Stat(defaultConfig); err == nil {
-			config = defaultConfig
+			config, found = defaultConfig, true
 		}
 	}
 	local, err := p.Start(ctx, LocalOptions{
-		Config: config, Executor: o.executor, WorkingDirectory: o.work, Output: output, Verbose: o.verbose,
-		Study: o.study, Entrypoint: request.Config.Simulation.Entrypoint,
+		Config: config, ConfigFound: found, Executor: o.executor, WorkingDirectory: o.work, Output: output, Verbose: o.verbose,
+		Study: o.study, Simulation: request.Config.Simulation, Image: request.Config.Compute.Container.Image,
 	})
 	switch {
 	case err == nil:

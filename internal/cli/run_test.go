@@ -10,12 +10,14 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/tetryx/lynx-runner/api"
+	"github.com/tetryx/lynx-runner/internal/study"
 )
 
 const tutorial = `
@@ -378,14 +380,16 @@ func TestStopThatFails(t *testing.T) {
 
 // TestWhatIsStarted: the flags and the study's file reach the start.
 func TestWhatIsStarted(t *testing.T) {
-	study, output := writeStudy(t, strings.Replace(tutorial, "version: 1.0.0", "version: 1.0.0, entrypoint: sims/a.py", 1))
+	text := strings.Replace(tutorial, "version: 1.0.0", "version: 1.0.0, command: [a, b]", 1)
+	file, output := writeStudy(t, text+"compute: {container: {image: mine}}\n")
 	var got LocalOptions
 	p := &Program{Start: func(_ context.Context, o LocalOptions) (Local, error) { got = o; return nil, errors.New("enough") }}
-	_, status := runProgram(t, p, "run", study, "--output", output, "--executor", "docker", "--config", "c.yaml", "--working-directory", "w", "--verbose")
+	_, status := runProgram(t, p, "run", file, "--output", output, "--executor", "docker", "--config", "c.yaml", "--working-directory", "w", "--verbose")
 	want := LocalOptions{
-		Config: "c.yaml", Executor: "docker", Study: study, Entrypoint: "sims/a.py", WorkingDirectory: "w", Output: output, Verbose: true,
+		Config: "c.yaml", Executor: "docker", Study: file, WorkingDirectory: "w", Output: output, Verbose: true,
+		Simulation: study.Simulation{Type: "command", Name: got.Simulation.Name, Version: "1.0.0", Command: []string{"a", "b"}}, Image: "mine",
 	}
-	if got != want || status != ExitUnreachable {
+	if !reflect.DeepEqual(got, want) || status != ExitUnreachable {
 		t.Errorf("status %d, %+v, want %+v", status, got, want)
 	}
 }
