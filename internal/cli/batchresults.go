@@ -30,6 +30,8 @@ type resultOptions struct {
 	json    bool
 	output  string
 	metrics []string
+	// download is the directory that the artifacts go to; empty for none.
+	download string
 }
 
 func resultsCommand(c *connection) *cobra.Command {
@@ -48,11 +50,15 @@ The formats:
            a spreadsheet would take for a formula begins with an apostrophe.
   parquet  the same columns with their types; the parameters' units are in the
            file's metadata, as lynx.units.
-A batch that is not over yet has rows without outcome.`,
+A batch that is not over yet has rows without outcome.
+
+--download DIR also fetches the files that the runs left, to DIR/<run>/<name>, from
+a platform that keeps them. What is there already is not fetched again.`,
 		Example: `  lynxctl results last
   lynxctl results last -o results.csv
   lynxctl results last --format csv | head
   lynxctl results last -o results.parquet
+  lynxctl results last --download results/ -o results/runs.csv
   lynxctl results last --json | jq '.runs[] | select(.metrics.final_radius_km < 6500)'`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: c.completeBatches,
@@ -67,7 +73,10 @@ A batch that is not over yet has rows without outcome.`,
 			if err != nil {
 				return err
 			}
-			return s.results(ctx, id, o)
+			if err := s.results(ctx, id, o); err != nil || o.download == "" {
+				return err
+			}
+			return s.download(ctx, id, o.download)
 		}),
 	}
 	f := cmd.Flags()
@@ -75,6 +84,8 @@ A batch that is not over yet has rows without outcome.`,
 	f.BoolVar(&o.json, "json", false, "the same as --format json")
 	f.StringVarP(&o.output, "output", "o", "-", "file to write; - is standard output")
 	f.StringSliceVar(&o.metrics, "metrics", nil, "metrics to show in the table")
+	f.StringVar(&o.download, "download", "", "also download every run's files to this `directory`")
+	_ = cmd.MarkFlagDirname("download")
 	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(resultFormats, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }

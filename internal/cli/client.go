@@ -55,7 +55,7 @@ func addClientCommands(root *cobra.Command, p *Program) {
 	root.PersistentPreRunE = refuseConnection
 	for _, make := range []func(*connection) *cobra.Command{
 		submitCommand, watchCommand, cancelCommand,
-		batchesCommand, jobsCommand, jobCommand, resultsCommand,
+		batchesCommand, jobsCommand, jobCommand, logsCommand, telemetryCommand, resultsCommand,
 		runnersCommand, drainCommand, resumeCommand,
 	} {
 		cmd := make(c)

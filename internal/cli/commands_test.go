@@ -3,6 +3,9 @@ package cli
 import (
 	"flag"
 	"fmt"
+	"io"
+	"math"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -117,11 +120,17 @@ func script() map[string]any {
 		batchOf(older, "Older", api.BatchRunning, 0, 0),
 	}
 	jobs := []api.Job{sampleJob(first0, 0), failedJob(first1, 1)}
+	unbegun := sampleJob(first0, 0)
+	unbegun.Status, unbegun.Attempt, unbegun.Outcome = api.JobPending, 0, nil
+	reason := "no connected runner has 2 GPUs"
+	unbegun.PendingReason = &reason
 	runner := api.Runner{
 		RunnerID: "lab-1", Status: api.RunnerBusy, ActiveJobs: 2, Hostname: "host\n1", Version: "v1.2.3", Executor: "docker",
 		Capabilities:    api.Capabilities{MaxConcurrentJobs: 4, CPUCores: 8, MemoryGB: 31.25, GPUAvailable: true, SupportedSimulationTypes: []string{"basilisk", "command"}},
 		LastHeartbeatAt: *at(-4 * time.Second),
 	}
+	full := runner
+	full.RunnerID, full.Status, full.Capabilities.GPUs, full.Paused = "lab-2", api.RunnerIdle, 2, "1 GiB of disk\x1b is free"
 	drained := runner
 	drained.Status, drained.Drain = api.RunnerMaintenance, true
 	waiting := sampleJob(other, 0)
@@ -130,40 +139,86 @@ func script() map[string]any {
 	stopping := batchOf(older, "Older", api.BatchRunning, 0, 0)
 	stopping.CancelRequested = true
 	return map[string]any{
-		"GET /batches?limit=1":                                       api.Page[api.Batch]{Items: batches[:1]},
-		"GET /batches?limit=1000":                                    api.Page[api.Batch]{Items: batches},
-		"GET /batches?limit=20":                                      api.Page[api.Batch]{Items: batches},
-		"GET /batches/" + newer:                                      api.BatchStatus{Batch: batches[0]},
-		"GET /batches/" + older:                                      api.BatchStatus{Batch: batches[1], JobsByStatus: map[api.JobState]int{api.JobRunning: 1}},
-		"GET /batches/" + newer + "/results?limit=500":               api.BatchResults{BatchID: newer, Units: map[string]string{"mass": "kg"}, Items: twoRows()},
-		"GET /batches/" + older + "/results?limit=500":               api.BatchResults{BatchID: older, Items: []api.RunRow{{RunIndex: 0, Status: api.JobRunning}, {RunIndex: 1, Status: api.JobPending}}},
-		"POST /batches/" + newer + "/cancel":                         api.BatchStatus{Batch: batches[0]},
-		"POST /batches/" + older + "/cancel":                         api.BatchStatus{Batch: stopping, JobsByStatus: map[api.JobState]int{api.JobRunning: 1, api.JobClaimed: 1}},
-		"GET /jobs?batch_id=" + newer + "&limit=1000":                api.Page[api.Job]{Items: jobs},
-		"GET /jobs?batch_id=" + newer + "&limit=1000&status=Failed":  api.Page[api.Job]{Items: jobs[1:]},
-		"GET /jobs?batch_id=" + newer + "&limit=1000&status=Timeout": api.Page[api.Job]{},
-		"GET /jobs?limit=1000":                                       api.Page[api.Job]{Items: append([]api.Job{waiting}, jobs...)},
-		"GET /jobs/" + first1:                                        jobs[1],
-		"GET /jobs/" + first1 + "/results":                           sampleResult(),
-		"GET /jobs/" + other:                                         waiting,
-		"POST /jobs/" + other + "/cancel":                            waiting,
-		"POST /jobs/" + first1 + "/cancel":                           jobs[1],
-		"GET /runners?limit=1000":                                    api.Page[api.Runner]{Items: []api.Runner{runner}},
-		"POST /runners/lab-1/drain":                                  drained,
-		"POST /runners/lab-1/resume":                                 runner,
+		"GET /batches?limit=1":                                                              api.Page[api.Batch]{Items: batches[:1]},
+		"GET /batches?limit=1000":                                                           api.Page[api.Batch]{Items: batches},
+		"GET /batches?limit=20":                                                             api.Page[api.Batch]{Items: batches},
+		"GET /batches/" + newer:                                                             api.BatchStatus{Batch: batches[0]},
+		"GET /batches/" + older:                                                             api.BatchStatus{Batch: batches[1], JobsByStatus: map[api.JobState]int{api.JobRunning: 1}},
+		"GET /batches/" + newer + "/results?limit=500":                                      api.BatchResults{BatchID: newer, Units: map[string]string{"mass": "kg"}, Items: twoRows()},
+		"GET /batches/" + older + "/results?limit=500":                                      api.BatchResults{BatchID: older, Items: []api.RunRow{{RunIndex: 0, Status: api.JobRunning}, {RunIndex: 1, Status: api.JobPending}}},
+		"POST /batches/" + newer + "/cancel":                                                api.BatchStatus{Batch: batches[0]},
+		"POST /batches/" + older + "/cancel":                                                api.BatchStatus{Batch: stopping, JobsByStatus: map[api.JobState]int{api.JobRunning: 1, api.JobClaimed: 1}},
+		"GET /jobs?batch_id=" + newer + "&limit=1000":                                       api.Page[api.Job]{Items: jobs},
+		"GET /jobs?batch_id=" + newer + "&limit=1000&status=Failed":                         api.Page[api.Job]{Items: jobs[1:]},
+		"GET /jobs?batch_id=" + newer + "&limit=1000&status=Timeout":                        api.Page[api.Job]{},
+		"GET /jobs?batch_id=" + newer + "&run_index=1":                                      api.Page[api.Job]{Items: jobs[1:]},
+		"GET /jobs?batch_id=" + newer + "&run_index=2":                                      api.Page[api.Job]{},
+		"GET /jobs?batch_id=" + newer + "&run_index=0":                                      api.Page[api.Job]{Items: []api.Job{unbegun}},
+		"GET /jobs?id_prefix=7777&limit=5":                                                  api.Page[api.Job]{Items: []api.Job{waiting}},
+		"GET /jobs?id_prefix=01a200bc-b99a-7&limit=5":                                       api.Page[api.Job]{Items: jobs},
+		"GET /jobs?id_prefix=01a2&limit=5":                                                  api.Page[api.Job]{Items: jobs},
+		"GET /jobs?id_prefix=01a1&limit=5":                                                  api.Page[api.Job]{},
+		"GET /jobs?id_prefix=ffff&limit=5":                                                  api.Page[api.Job]{},
+		"GET /jobs/" + first1 + "/logs/stdout":                                              octets("hello\n" + hostile + "\n"),
+		"GET /jobs/" + first1 + "/logs/stderr":                                              octets("oh \xff\r\n"),
+		"GET /jobs/" + first1 + "/logs/stdout?attempt=1&follow=true":                        octets("first\n"),
+		"GET /jobs/" + first1 + "/logs/stderr?attempt=1&follow=true":                        octets("second\n"),
+		"GET /jobs/" + other + "/logs/stderr":                                               &api.Problem{Status: 404, Detail: "the log is on runner lab-1 in /srv/lynx\x07"},
+		"GET /jobs/" + first1 + "/telemetry":                                                sampleTelemetry(),
+		"GET /jobs/" + first1 + "/telemetry?max_points=5000":                                sampleTelemetry(),
+		"GET /jobs/" + first1 + "/telemetry?from=1&max_points=4&to=2&variables=mass%2Cgone": api.Telemetry{},
+		"GET /jobs/" + other + "/telemetry":                                                 api.Telemetry{},
+		"GET /jobs/" + first1 + "/telemetry/live": sse("event: telemetry\ndata: " +
+			`{"samples":[{"time_seconds":1,"values":[{"name":"mass","value":12.5,"unit":"kg"},{"name":"=x\u001b","value":null,"unit":""}]},{"time_seconds":9,"values":[{"name":"mass","value":12,"unit":"kg"}]}],"dropped_samples":3}` +
+			"\n\nevent: end\ndata: {}\n\n"),
+		"GET /jobs/" + first1:              jobs[1],
+		"GET /jobs/" + first1 + "/results": sampleResult(),
+		"GET /jobs/" + other:               waiting,
+		"POST /jobs/" + other + "/cancel":  waiting,
+		"POST /jobs/" + first1 + "/cancel": jobs[1],
+		"GET /runners?limit=1000":          api.Page[api.Runner]{Items: []api.Runner{runner, full}},
+		"POST /runners/lab-1/drain":        drained,
+		"POST /runners/lab-1/resume":       runner,
 	}
 }
 
-// TestCommands compares each command's whole output with a file.
-func TestCommands(t *testing.T) {
-	empty := map[string]any{
-		"GET /batches?limit=1": api.Page[api.Batch]{}, "GET /batches?limit=1000": api.Page[api.Batch]{}, "GET /runners?limit=1000": api.Page[api.Runner]{},
+// sampleTelemetry has a series that goes down and up, and one of no use.
+func sampleTelemetry() api.Telemetry {
+	fall := api.Series{Name: "orbit.radius_km", Unit: "km", Count: 9}
+	for i := range 9 {
+		fall.Times = append(fall.Times, float64(10*i))
+		fall.Values = append(fall.Values, api.Number(6371+float64((i-4)*(i-4))))
 	}
-	for _, c := range []struct {
-		name   string
-		args   string
-		script map[string]any
-	}{
+	nothing := api.Series{Name: "=odd\x1b", Count: 1, NonFinite: 1, Times: []float64{0}, Values: []api.Number{api.Number(math.NaN())}}
+	return api.Telemetry{JobID: first1, Attempt: 2, Variables: []api.Series{fall, nothing}, VariablesLeftOut: 2}
+}
+
+// octets and sse answer with bytes as they are.
+func octets(text string) func(http.ResponseWriter) {
+	return func(w http.ResponseWriter) {
+		w.Header().Set("Content-Type", "application/octet-stream")
+		_, _ = io.WriteString(w, text)
+	}
+}
+
+func sse(text string) func(http.ResponseWriter) {
+	return func(w http.ResponseWriter) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, text)
+	}
+}
+
+// commandCase is one command line, and the platform's answers if they are others
+// than those of script.
+type commandCase struct {
+	name   string
+	args   string
+	script map[string]any
+}
+
+// commandCases is every command line whose output is compared.
+func commandCases(empty map[string]any) []commandCase {
+	return []commandCase{
 		{"batches", "batches", nil},
 		{"batches-one", "batches --limit 1 --json", nil},
 		{"batches-bad-limit", "batches --limit -1", nil},
@@ -185,6 +240,23 @@ func TestCommands(t *testing.T) {
 		{"job-unknown", "job ffff", nil},
 		{"job-no-such-run", "job last/2", nil},
 		{"job-no-number", "job last/x", nil},
+		{"job-unbegun", "job last/0", nil},
+		{"logs", "logs last/1", nil},
+		{"logs-one", "logs last/1 --stream stderr", nil},
+		{"logs-follow", "logs last/1 --attempt 1 -f --stream stdout", nil},
+		{"logs-elsewhere", "logs 7777 --stream stderr", nil},
+		{"logs-unbegun", "logs last/0", nil},
+		{"logs-bad-stream", "logs last/1 --stream both", nil},
+		{"logs-bad-attempt", "logs last/1 --attempt -1", nil},
+		{"telemetry", "telemetry last/1", nil},
+		{"telemetry-csv", "telemetry last/1 --format csv", nil},
+		{"telemetry-json", "telemetry last/1 --json", nil},
+		{"telemetry-none", "telemetry last/1 --variables mass,gone --from 1 --to 2 --max-points 4", nil},
+		{"telemetry-follow", "telemetry last/1 -f", nil},
+		{"telemetry-follow-some", "telemetry last/1 -f --json --variables mass --to 5", nil},
+		{"telemetry-unbegun", "telemetry last/0 -f", nil},
+		{"telemetry-bad-format", "telemetry last/1 --format xml", nil},
+		{"telemetry-table-f", "telemetry last/1 -f --format table", nil},
 		{"results", "results last", nil},
 		{"results-metrics", "results last --metrics early", nil},
 		{"results-csv", "results last --format csv", nil},
@@ -211,7 +283,15 @@ func TestCommands(t *testing.T) {
 		{"cancel-unknown", "cancel ffff", nil},
 		{"watch-over", "watch last", nil},
 		{"watch-no-argument", "watch", nil},
-	} {
+	}
+}
+
+// TestCommands compares each command's whole output with a file.
+func TestCommands(t *testing.T) {
+	empty := map[string]any{
+		"GET /batches?limit=1": api.Page[api.Batch]{}, "GET /batches?limit=1000": api.Page[api.Batch]{}, "GET /runners?limit=1000": api.Page[api.Runner]{},
+	}
+	for _, c := range commandCases(empty) {
 		t.Run(c.name, func(t *testing.T) {
 			if c.script == nil {
 				c.script = script()
@@ -221,7 +301,7 @@ func TestCommands(t *testing.T) {
 			got := fmt.Sprintf("$ lynxctl %s\n--- stdout\n%s--- stderr\n%s--- exit status %d\n", c.args, stdout, stderr, status)
 			golden(t, c.name, strings.ReplaceAll(got, f.server.URL, "SERVER"))
 			for _, r := range stdout + stderr {
-				if r != '\n' && acts(r) {
+				if r != '\n' && acts(r) && c.args != "logs last/1" && !strings.HasPrefix(c.args, "logs last/1 --stream stderr") {
 					t.Errorf("the output has the control character %U", r)
 				}
 			}
@@ -234,7 +314,7 @@ func TestCompletion(t *testing.T) {
 	for args, want := range map[string]string{
 		"__complete watch ":              "last\tthe newest batch\n" + newer + "\tOrbit \\x1b[31m, Failed\n" + older + "\tOlder, Running\n",
 		"__complete watch last ":         "",
-		"__complete drain ":              "lab-1\tBusy\n",
+		"__complete drain ":              "lab-1\tBusy\nlab-2\tIdle\n",
 		"__complete jobs last --status ": "Pending\nClaimed\nRunning\nCompleted\nFailed\nTimeout\nCancelled\n",
 		"__complete results x --format ": "table\njson\ncsv\nparquet\n",
 	} {
@@ -252,7 +332,7 @@ func TestCompletion(t *testing.T) {
 
 // TestHelp: every client command shows an example of itself.
 func TestHelp(t *testing.T) {
-	for _, name := range []string{"submit", "watch", "cancel", "batches", "jobs", "job", "results", "runners", "drain", "resume"} {
+	for _, name := range []string{"submit", "watch", "cancel", "batches", "jobs", "job", "logs", "telemetry", "results", "runners", "drain", "resume"} {
 		stdout, _, status := (&caller{}).lynxctl(t, name, "--help")
 		if status != ExitOK || !strings.Contains(stdout, "Examples:\n  ") || !strings.Contains(stdout, "lynxctl "+name+" ") || !strings.Contains(stdout, "--token-file") {
 			t.Errorf("%s: status %d:\n%s", name, status, stdout)

@@ -98,6 +98,7 @@ func (s *session) jobFacts(f *facts, job *api.Job) {
 	}
 	f.add("status", status)
 	f.add("message", deref(job.ErrorMessage))
+	f.add("waits", deref(job.PendingReason))
 	if job.Attempt > 0 {
 		f.add("attempt", fmt.Sprintf("%d; %d of at most %d retries, %d requeues", job.Attempt, job.Retries, job.MaxRetries, job.Requeues))
 	}

@@ -18,9 +18,6 @@ const (
 	// pageSize is how many items a page of a list has: the most that a platform
 	// gives.
 	pageSize = 1000
-	// maxSearch bounds the jobs that are looked at for one that begins with a
-	// prefix.
-	maxSearch = 50 * pageSize
 	// candidates is how many matches of an ambiguous prefix are named.
 	candidates = 4
 )
@@ -174,36 +171,24 @@ func (s *session) jobOfRun(ctx context.Context, batchRef, run string) (*api.Job,
 	if err != nil {
 		return nil, err
 	}
-	for job, err := range s.jobs(ctx, id, "") {
-		if err != nil {
-			return nil, err
-		}
-		if job.RunConfig.RunIndex == index {
-			return &job, nil
-		}
+	page, err := s.client.Jobs(ctx, api.JobFilter{BatchID: id, RunIndex: &index})
+	if err != nil {
+		return nil, err
+	}
+	if len(page.Items) > 0 {
+		return &page.Items[0], nil
 	}
 	return nil, noSuch("batch %s has no run %d; `lynxctl jobs %s` lists its runs", id, index, id)
 }
 
 // jobsLike returns the jobs that begin with prefix: a few, if there are more than
-// one. It refuses to tell where there are too many jobs to look at each.
-func (s *session) jobsLike(ctx context.Context, prefix string) (found []api.Job, err error) {
-	seen := 0
-	for job, err := range s.jobs(ctx, "", "") {
-		if err != nil {
-			return nil, err
-		}
-		if strings.HasPrefix(job.JobID, prefix) {
-			found = append(found, job)
-		}
-		if len(found) > candidates {
-			break
-		}
-		if seen++; seen >= maxSearch && len(found) < 2 {
-			return nil, noSuch("the platform has too many jobs to look for those that begin with %q; give a whole id, or BATCH/RUN", prefix)
-		}
+// one.
+func (s *session) jobsLike(ctx context.Context, prefix string) ([]api.Job, error) {
+	page, err := s.client.Jobs(ctx, api.JobFilter{List: api.List{Limit: candidates + 1}, IDPrefix: prefix})
+	if err != nil {
+		return nil, err
 	}
-	return found, nil
+	return page.Items, nil
 }
 
 func jobIDs(jobs []api.Job) []string {

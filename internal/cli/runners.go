@@ -100,6 +100,7 @@ func (s *session) runners(ctx context.Context) iter.Seq2[api.Runner, error] {
 
 func (s *session) writeRunners(ctx context.Context) error {
 	t := &table{}
+	var paused []string
 	t.column("runner", false)
 	t.column("status", false)
 	t.column("active jobs", true)
@@ -107,7 +108,7 @@ func (s *session) writeRunners(ctx context.Context) error {
 	t.column("executor", false)
 	t.column("CPUs", true)
 	t.column("memory [GB]", true)
-	t.column("GPU", false)
+	t.column("GPUs", true)
 	t.column("simulations", false)
 	t.column("host", false)
 	t.column("version", false)
@@ -117,17 +118,37 @@ func (s *session) writeRunners(ctx context.Context) error {
 			return err
 		}
 		c := r.Capabilities
-		gpu := "no"
-		if c.GPUAvailable {
-			gpu = "yes"
+		if r.Paused != "" {
+			paused = append(paused, fmt.Sprintf("%s takes no new jobs for now: %s", escape(r.RunnerID), escape(r.Paused)))
 		}
-		t.row(r.RunnerID, string(r.Status), strconv.Itoa(r.ActiveJobs), strconv.Itoa(c.MaxConcurrentJobs), r.Executor,
-			strconv.FormatFloat(c.CPUCores, 'f', -1, 64), strconv.FormatFloat(c.MemoryGB, 'f', 1, 64), gpu,
+		t.row(r.RunnerID, runnerStatus(&r), strconv.Itoa(r.ActiveJobs), strconv.Itoa(c.MaxConcurrentJobs), r.Executor,
+			strconv.FormatFloat(c.CPUCores, 'f', -1, 64), strconv.FormatFloat(c.MemoryGB, 'f', 1, 64), gpuText(&c),
 			strings.Join(c.SupportedSimulationTypes, ","), r.Hostname, r.Version, roughly(max(s.Now().Sub(r.LastHeartbeatAt), 0))+" ago")
 	}
 	if len(t.rows) == 0 {
 		fmt.Fprintln(s.Stderr, "no runners yet; `lynx-runner start --server HOST:5970` starts one")
 		return nil
 	}
-	return writeFailed(t.write(s.Stdout, s.Width))
+	if err := t.write(s.Stdout, s.Width); err != nil {
+		return writeFailed(err)
+	}
+	for _, line := range paused {
+		fmt.Fprintln(s.Stderr, line)
+	}
+	return nil
+}
+
+// gpuText is how many GPUs a runner has, as far as it says.
+func gpuText(c *api.Capabilities) string {
+	if c.GPUs == 0 && c.GPUAvailable {
+		return "yes"
+	}
+	return strconv.Itoa(c.GPUs)
+}
+
+func runnerStatus(r *api.Runner) string {
+	if r.Paused != "" {
+		return string(r.Status) + ", paused"
+	}
+	return string(r.Status)
 }
