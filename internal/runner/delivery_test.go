@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -186,6 +187,26 @@ func TestRefusedResults(t *testing.T) {
 				t.Errorf("left in the outbox: %v %v", reports, err)
 			}
 		})
+	}
+}
+
+// A result that the platform calls invalid is kept for a person, and sent no more.
+func TestInvalidResultsAreKeptAside(t *testing.T) {
+	b := newBench(t)
+	b.platform.failFor = map[string]error{"one-1": status.Error(codes.InvalidArgument, "no such outcome")}
+	b.start()
+	b.platform.submit(assignment("one", 0), assignment("two", 1))
+	b.platform.result("two-1")
+	b.platform.await("the refusal", func() bool { return b.platform.refusals > 0 })
+	b.drain()
+	if b.platform.refusals != 1 {
+		t.Errorf("sent %d times", b.platform.refusals)
+	}
+	if reports, rejected, err := mustOpen(t, b).Pending(); err != nil || len(reports)+len(rejected) > 0 {
+		t.Errorf("left in the outbox: %v, %v, %v", reports, rejected, err)
+	}
+	if data, err := os.ReadFile(filepath.Join(b.cfg.StateDir, "rejected", "one-1")); err != nil || !strings.Contains(string(data), "one-1") {
+		t.Errorf("put aside: %q, %v", data, err)
 	}
 }
 

@@ -35,8 +35,8 @@ func newPaths(dir string, handle *os.File) paths {
 		dir: dir, handle: handle, output: filepath.Join(own, outputDir), log: filepath.Join(own, logDir),
 		runConfig:    filepath.Join(own, runConfigFile),
 		telemetryLog: filepath.Join(own, "telemetry.log"),
-		parquet:      filepath.Join(own, "telemetry.parquet"),
-		manifest:     filepath.Join(own, "manifest.json"),
+		parquet:      filepath.Join(own, parquetFile),
+		manifest:     filepath.Join(own, manifestFile),
 	}
 }
 
@@ -59,11 +59,13 @@ func (p paths) readable(text string) string {
 	return strings.ReplaceAll(text, ownPath(p.handle)+"/", p.dir+"/")
 }
 
-// The names in an attempt's directory that an executor needs.
+// The names in an attempt's directory. An executor needs the first three.
 const (
 	outputDir     = "output"
 	logDir        = "log"
 	runConfigFile = "run_config.json"
+	parquetFile   = "telemetry.parquet"
+	manifestFile  = "manifest.json"
 )
 
 // makeDirectories makes the attempt's directory with run configuration, output

@@ -27,6 +27,8 @@ type job struct {
 	a    *runnerv1.Assignment
 	slot *slot
 	log  *slog.Logger
+	// window is for those who watch the job.
+	window *window
 
 	// startCtx ends when there is no point in starting any more.
 	startCtx    context.Context
@@ -77,7 +79,7 @@ type record struct {
 }
 
 func newJob(r *Runner, a *runnerv1.Assignment, s *slot) *job {
-	j := &job{r: r, a: a, slot: s, log: r.log.With("attempt", a.GetAttemptId()), stopped: make(chan struct{})}
+	j := &job{r: r, a: a, slot: s, log: r.log.With("attempt", a.GetAttemptId()), stopped: make(chan struct{}), window: newWindow()}
 	// The parent is set in run; stop may be called before.
 	j.startCtx, j.cancelStart = context.WithCancel(context.Background())
 	return j
@@ -95,11 +97,13 @@ func (j *job) run(ctx context.Context) {
 	defer context.AfterFunc(ctx, j.cancelStart)()
 	rec := &record{claimed: j.r.now()}
 	defer func() { rec.paths.close() }()
+	defer j.window.close()
 	j.log.Info("job claimed", "run", j.a.GetRunIndex())
 	if rec.failure = j.prepare(rec); rec.failure == nil {
 		rec.failure = j.execute(ctx, rec)
 	}
 	j.end()
+	j.window.finish(rec.exit.Logs)
 	j.conclude(ctx, rec)
 	j.remove(ctx, rec)
 }
@@ -119,6 +123,7 @@ func (j *job) execute(ctx context.Context, rec *record) error {
 		return errors.Join(err, finishErr)
 	}
 	rec.handle, rec.started = handle, handle.Started()
+	j.window.open(rec, server)
 	j.log.Info("job started")
 	stopReporting := j.reportStarted(ctx, rec.started)
 	err = j.supervise(ctx, rec, handle)

@@ -63,10 +63,10 @@ func (o *outbox) insert(report *runnerv1.ReportResultRequest) {
 	o.signal()
 }
 
-// remove drops a result from memory and disk.
-func (o *outbox) remove(id string) {
-	if err := o.r.journal.Forget(id); err != nil {
-		o.r.log.Error("a delivered result could not be removed from the outbox", "attempt", id, "error", err)
+// remove drops a result that was dealt with.
+func (o *outbox) remove(id string, journal error) {
+	if journal != nil {
+		o.r.log.Error("the journal could not be kept", "attempt", id, "error", journal)
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -155,7 +155,7 @@ func (o *outbox) deliver(ctx context.Context) {
 }
 
 // send tries to deliver one result. It returns nil if that is settled: accepted,
-// or refused in a way that no further try changes.
+// whereupon the files are due, or refused in a way that no further try changes.
 func (o *outbox) send(ctx context.Context, report *runnerv1.ReportResultRequest) error {
 	id := report.GetAttempt().GetAttemptId()
 	err := o.r.session.call(ctx, o.r.pace.call, func(ctx context.Context, session string) error {
@@ -167,17 +167,23 @@ func (o *outbox) send(ctx context.Context, report *runnerv1.ReportResultRequest)
 	switch {
 	case err == nil:
 		o.r.log.Info("result delivered", "attempt", id, "outcome", report.GetResult().GetOutcome())
+		err = o.r.uploads.put(report)
 	case runnerv1.ReasonOf(err) == runnerv1.ReasonStaleToken:
 		o.r.log.Info("the attempt was given to another runner; its result is dropped", "attempt", id)
+		err = o.r.journal.Forget(id)
+	case status.Code(err) == codes.InvalidArgument:
+		o.r.log.Error("the platform calls a result invalid; it was put aside", "attempt", id, "state_dir", o.r.cfg.StateDir, "error", err)
+		err = o.r.journal.Reject(report)
 	case refused(err):
 		o.r.log.Error("the platform refuses a result for good; it is dropped", "attempt", id, "error", err)
+		err = o.r.journal.Forget(id)
 	default:
 		if ctx.Err() == nil {
 			o.r.log.Warn("cannot deliver a result; trying again", "attempt", id, "error", err)
 		}
 		return err
 	}
-	o.remove(id)
+	o.remove(id, err)
 	return nil
 }
 

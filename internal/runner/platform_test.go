@@ -60,6 +60,10 @@ type scriptedPlatform struct {
 	interval  time.Duration // of heartbeats
 	// deaf is a platform that does not answer a claim because of a drain.
 	deaf bool
+	// files is what a platform keeps of the attempts' files; nil keeps none.
+	files *scriptedFiles
+	// tails are the open streams for live output.
+	tails []*scriptedTail
 }
 
 func newPlatform(t *testing.T) *scriptedPlatform {
@@ -176,6 +180,9 @@ func (p *scriptedPlatform) Register(_ context.Context, in *runnerv1.RegisterRequ
 		p.draining = false
 		p.sessions = append(p.sessions, "session-"+strconv.Itoa(len(p.registers)))
 		out = &runnerv1.RegisterResponse{SessionId: p.sessions[len(p.sessions)-1], HeartbeatInterval: durationpb.New(p.interval)}
+		if p.files != nil {
+			out.KeepFiles, out.MaxAttemptBytes = true, p.files.most
+		}
 	})
 	return out, err
 }

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
@@ -10,11 +11,11 @@ import (
 )
 
 // recover deals with what an earlier process of this runner left: results in the
-// outbox are taken up for delivery; attempts that still run, or that ended
-// without a result, are killed and removed, and since no heartbeat names them
-// the platform gives them out again.
+// outbox and files that are to be sent are taken up; attempts that still run, or
+// that ended without a result, are killed and removed, and since no heartbeat
+// names them the platform gives them out again.
 func (r *Runner) recover(ctx context.Context) error {
-	if err := r.outbox.load(); err != nil {
+	if err := errors.Join(r.outbox.load(), r.uploads.load()); err != nil {
 		return err
 	}
 	handles, err := r.deps.Executor.Recover(ctx)

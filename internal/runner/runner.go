@@ -8,6 +8,8 @@
 //	heartbeat.go  says what is held; hears of cancels, lost leases and drains
 //	job.go        one attempt from assignment to result; supervise.go its middle
 //	outbox.go     delivers results until each is acknowledged
+//	upload.go     sends the files of attempts, to a platform that keeps them
+//	tail.go       shows running jobs to whoever watches
 //	recover.go    what an earlier process of this runner left
 //
 // # One attempt
@@ -81,6 +83,7 @@ type Runner struct {
 	slots   *slots
 	session *session
 	outbox  *outbox
+	uploads *uploads
 	code    *treeDigest
 	// owner gets the results; nil where the runner is not root.
 	owner *config.Owner
@@ -109,14 +112,15 @@ type pace struct {
 	engine     time.Duration // an engine that fails for so long has lost a job
 	kill       time.Duration // one attempt at a kill, a wait or a removal
 	stop       time.Duration // a hard stop gives jobs that long
-	deliver    time.Duration // a hard stop gives the outbox that long
+	deliver    time.Duration // a hard stop gives the outbox and the uploads that long
+	stall      time.Duration // an upload that does not move for so long is tried again
 }
 
 var defaultPace = pace{
 	call: 10 * time.Second, poll: 30 * time.Second, answer: 2 * time.Second,
 	backoffMin: 250 * time.Millisecond, backoffMax: 15 * time.Second,
 	usage: 500 * time.Millisecond, engine: 3 * time.Minute, kill: 30 * time.Second,
-	stop: 8 * time.Second, deliver: 2 * time.Second,
+	stop: 8 * time.Second, deliver: 2 * time.Second, stall: 30 * time.Second,
 }
 
 // New makes a runner and takes its state directory (an error that wraps
@@ -151,6 +155,7 @@ func New(cfg *config.Config, deps Deps) (*Runner, error) {
 	r.sockets = filepath.Join(cfg.RuntimeDir, r.journal.InstallationID()[:8])
 	r.session = &session{r: r}
 	r.outbox = newOutbox(r)
+	r.uploads = newUploads(r)
 	return r, nil
 }
 
@@ -208,6 +213,8 @@ func (r *Runner) Run(ctx context.Context) error {
 	var loops sync.WaitGroup
 	loops.Go(func() { r.heartbeats(life) })
 	loops.Go(func() { r.outbox.deliver(life) })
+	loops.Go(func() { r.uploads.run(life) })
+	loops.Go(func() { r.tails(life) })
 	r.work(ctx)
 	r.settle(ctx)
 	end()
@@ -255,12 +262,16 @@ func (r *Runner) work(ctx context.Context) {
 	r.wg.Wait()
 }
 
-// settle waits until every result is delivered; after a hard stop not for long.
+// settle waits until every result is delivered, and what else the platform keeps
+// of the attempts; after a hard stop not for long.
 func (r *Runner) settle(ctx context.Context) {
 	bounded, cancel := outlive(ctx, r.pace.deliver)
 	defer cancel()
 	if left := r.outbox.drained(bounded); left > 0 {
 		r.log.Warn("results are not delivered; the next start of this runner does it", "results", left, "state_dir", r.cfg.StateDir)
+	}
+	if left := r.uploads.drained(bounded); left > 0 {
+		r.log.Warn("the files of some attempts are not sent; the next start of this runner does it", "attempts", left, "state_dir", r.cfg.StateDir)
 	}
 }
 

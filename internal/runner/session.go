@@ -104,14 +104,26 @@ func (s *session) request() *runnerv1.RegisterRequest {
 	}
 }
 
+// keepsFiles reports whether the platform wants the files of attempts, and
+// maxAttemptBytes how much of one's; 0 is no bound.
+func (s *session) keepsFiles() bool       { return s.state.Load().GetKeepFiles() }
+func (s *session) maxAttemptBytes() int64 { return max(0, s.state.Load().GetMaxAttemptBytes()) }
+
 // call runs one call of a loop with the current session, with a deadline. If the
 // session is refused it registers again and tries once more.
 func (s *session) call(ctx context.Context, limit time.Duration, f func(ctx context.Context, session string) error) error {
+	return s.with(ctx, func(session string) error {
+		bounded, cancel := context.WithTimeout(ctx, limit)
+		defer cancel()
+		return f(bounded, session)
+	})
+}
+
+// with is call for what has bounds of its own.
+func (s *session) with(ctx context.Context, f func(session string) error) error {
 	for try := 0; ; try++ {
 		id := s.id()
-		bounded, cancel := context.WithTimeout(ctx, limit)
-		err := f(bounded, id)
-		cancel()
+		err := f(id)
 		if err == nil || try > 0 || runnerv1.ReasonOf(err) != runnerv1.ReasonUnknownSession || !s.renew(ctx, id) {
 			return err
 		}
