@@ -51,7 +51,7 @@ type world struct {
 	ids int
 }
 
-func start(t *testing.T) *world {
+func start(t *testing.T, edits ...func(*rest.Options)) *world {
 	t.Helper()
 	store, err := sqlite.Open(t.Context(), t.TempDir())
 	if err != nil {
@@ -62,10 +62,10 @@ func start(t *testing.T) *world {
 			t.Errorf("close the store: %v", err)
 		}
 	})
-	return startOver(t, store)
+	return startOver(t, store, edits...)
 }
 
-func startOver(t *testing.T, store platform.Store) *world {
+func startOver(t *testing.T, store platform.Store, edits ...func(*rest.Options)) *world {
 	t.Helper()
 	w := &world{t: t, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.FixedZone("CET", 3600))}
 	log := slog.New(slog.DiscardHandler)
@@ -75,7 +75,11 @@ func startOver(t *testing.T, store platform.Store) *world {
 		t.Fatal(err)
 	}
 	w.srv = httptest.NewUnstartedServer(nil)
-	w.srv.Config = rest.NewServer(rest.New(w.svc, rest.Options{Guard: guard, Version: "1.2.3", Log: log}), log)
+	o := rest.Options{Guard: guard, Version: "1.2.3", Log: log}
+	for _, edit := range edits {
+		edit(&o)
+	}
+	w.srv.Config = rest.NewServer(rest.New(w.svc, o), log)
 	w.srv.Start()
 	t.Cleanup(w.srv.Close)
 	return w

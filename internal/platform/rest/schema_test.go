@@ -29,7 +29,7 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 		kind, _, _ := strings.Cut(name, "_")
 		want, ok := schemas[name]
 		if !ok {
-			want = map[string]string{"batch": "BatchStatus", "job": "Job", "result": "JobResult", "runner": "Runner"}[kind]
+			want = map[string]string{"batch": "BatchStatus", "job": "Job", "result": "JobResult", "runner": "Runner", "artifacts": "ArtifactList", "telemetry": "Telemetry"}[kind]
 		}
 		data, err := os.ReadFile(file)
 		if err != nil {
