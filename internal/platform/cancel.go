@@ -66,7 +66,7 @@ func (s *Service) CancelJob(ctx context.Context, id string) (JobView, error) {
 				return err
 			}
 		}
-		v, err = jobView(u, j, b.Spec)
+		v, err = s.jobView(u, j, b.Spec)
 		return err
 	})
 	return v, err

@@ -3,7 +3,6 @@ package platform
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -18,45 +17,76 @@ const MaxClaim = 256
 // openPage is how many batches a claim looks at in one go.
 const openPage = 16
 
-// Claim gives the session's runner up to maxJobs attempts: of the earliest batch
-// first, within a batch by run index, of the simulation types that the runner
-// supports, with a GPU only if it has one, and no more of a batch at a time than
-// its max_parallel_jobs. With none to give it waits up to wait, then returns none
-// and no error, as it does when ctx ends meanwhile; a runner in maintenance gets
-// none, and one whose heartbeat said that it is draining does not wait for it
-// either. ErrUnknownSession, also when the session is replaced while it waits;
-// *InvalidError.
+// Claim is [Service.ClaimWithin] without a bound on resources.
 func (s *Service) Claim(ctx context.Context, sessionID string, maxJobs int, wait time.Duration) ([]*runnerv1.Assignment, error) {
+	return s.ClaimWithin(ctx, sessionID, maxJobs, nil, wait)
+}
+
+// ClaimWithin gives the session's runner up to maxJobs attempts: of the earliest
+// batch first, within a batch by run index, of the simulation types that the runner
+// supports, none that asks for more CPU, memory or GPUs than the runner has at all,
+// no more of a batch at a time than its max_parallel_jobs, and together no more than
+// free, if that is given. A job that asks for no CPU or memory counts with the
+// runner's default for it.
+//
+// Jobs that do not fit into what is free now are passed over for later ones that
+// do, but not for ever: once the jobs of a batch have been passed over for
+// Options.Patience since the last of them was claimed, a runner that is large
+// enough for them gets nothing of later batches until one of them was claimed
+// or none waits any more. What it has then ends, and makes room. A runner that has
+// nothing and still too little room is not held back.
+//
+// With none to give it waits up to wait, then returns none
+// and no error, as it does when ctx ends meanwhile; a runner in maintenance gets
+// none, as does one that is paused, and one whose heartbeat said that it is draining
+// does not wait for it either. ErrUnknownSession, also when the session is replaced while it waits;
+// *InvalidError.
+func (s *Service) ClaimWithin(ctx context.Context, sessionID string, maxJobs int, free *Resources, wait time.Duration) ([]*runnerv1.Assignment, error) {
 	if maxJobs < 1 {
 		return nil, invalid("max_jobs", "%d; must be at least 1", maxJobs)
 	}
-	got, r, err := s.claimNow(ctx, sessionID, min(maxJobs, MaxClaim))
-	if len(got) > 0 || err != nil || wait <= 0 {
-		return got, err
+	c := &claimant{session: sessionID, most: min(maxJobs, MaxClaim), free: unbounded}
+	if free != nil {
+		c.free = *free
+	}
+	err := s.claimNow(ctx, c)
+	if len(c.got) > 0 || err != nil || wait <= 0 {
+		return c.got, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	return s.claimSoon(ctx, &r, min(maxJobs, MaxClaim))
+	return s.claimSoon(ctx, c)
+}
+
+// claimant is a runner that claims, and what came of its last look for work.
+type claimant struct {
+	session string
+	most    int
+	free    Resources
+
+	runner Runner
+	got    []*runnerv1.Assignment
+	// heldBack is the Seq of the batch that the runner gets nothing behind; 0 if it
+	// is not held back.
+	heldBack int64
 }
 
 // claimSoon claims when there is work, until ctx ends.
-func (s *Service) claimSoon(ctx context.Context, r *Runner, maxJobs int) ([]*runnerv1.Assignment, error) {
-	w := s.waiters.join(r)
-	var got []*runnerv1.Assignment
-	defer func() { s.waiters.leave(w, got) }()
+func (s *Service) claimSoon(ctx context.Context, c *claimant) ([]*runnerv1.Assignment, error) {
+	w := s.waiters.join(c)
+	defer func() { s.waiters.leave(w, c.got) }()
 	for {
 		// The first time this looks again at what came between the caller's look and
 		// the join.
-		var err error
-		var now Runner
-		got, now, err = s.claimNow(ctx, r.SessionID, maxJobs)
+		released := s.waiters.releases()
+		err := s.claimNow(ctx, c)
 		switch {
 		case err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()):
 			return nil, nil
-		case err != nil || len(got) > 0 || now.Draining:
-			return got, err
+		case err != nil || len(c.got) > 0 || c.runner.Draining:
+			return c.got, err
 		}
-		s.waiters.looked(w, &now)
+		s.waiters.looked(w, c, released)
 		if !s.waiters.wait(ctx, w) {
 			return nil, nil
 		}
@@ -64,65 +94,80 @@ func (s *Service) claimSoon(ctx context.Context, r *Runner, maxJobs int) ([]*run
 }
 
 // claimNow claims what there is.
-func (s *Service) claimNow(ctx context.Context, sessionID string, maxJobs int) ([]*runnerv1.Assignment, Runner, error) {
-	var got []*runnerv1.Assignment
-	var r Runner
+func (s *Service) claimNow(ctx context.Context, c *claimant) error {
+	c.got = nil
 	err := s.update(ctx, func(u *unit) error {
 		var err error
-		if r, err = session(u, sessionID); err != nil || !r.takesJobs() {
+		if c.runner, err = session(u, c.session); err != nil || !c.runner.takesJobs() {
 			return err
 		}
-		for after := int64(0); len(got) < maxJobs; {
+		free := c.free
+		c.heldBack = 0
+		for after := int64(0); len(c.got) < c.most && c.heldBack == 0; {
 			open, err := u.OpenBatches(after, openPage)
 			if err != nil || len(open) == 0 {
 				return err
 			}
-			for _, b := range open {
-				after = b.Seq
-				if !workOf(&b, 1).suits(&r.Capabilities) {
-					continue
-				}
-				more, err := s.claimFrom(u, &b, &r, maxJobs-len(got))
-				if err != nil {
+			for i := 0; i < len(open) && c.heldBack == 0; i++ {
+				after = open[i].Seq
+				if err := s.claimFrom(u, &open[i], c, &free); err != nil {
 					return err
 				}
-				got = append(got, more...)
 			}
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, Runner{}, err
+		c.got = nil
 	}
-	return got, r, nil
+	return err
 }
 
-// claimFrom claims up to n jobs of one batch.
-func (s *Service) claimFrom(u *unit, b *Batch, r *Runner, n int) ([]*runnerv1.Assignment, error) {
+// claimFrom claims what it can of one batch and takes it off free, or finds that
+// nothing is to be claimed behind it.
+func (s *Service) claimFrom(u *unit, b *Batch, c *claimant, free *Resources) error {
+	n := c.most - len(c.got)
 	if p := b.Spec.MaxParallel; p > 0 {
 		n = min(n, p-b.Counts.Claimed-b.Counts.Running)
 	}
-	if n <= 0 {
-		return nil, nil
+	if n <= 0 || !workOf(b, 1).suits(&c.runner) {
+		return nil
 	}
+	need := c.runner.needs(b.Spec.Compute)
+	if n = min(n, free.fit(need)); n > 0 {
+		*free = free.less(need, n)
+		return s.claimJobs(u, b, c, n)
+	}
+	if !s.passed.over(b.ID, u.now, s.opts.Patience) {
+		return nil
+	}
+	active, err := u.ActiveJobs(c.runner.ID)
+	if len(active) > 0 {
+		c.heldBack = b.Seq
+	}
+	return err
+}
+
+// claimJobs claims n jobs of one batch, or as many as wait.
+func (s *Service) claimJobs(u *unit, b *Batch, c *claimant, n int) error {
 	jobs, err := u.Jobs(JobQuery{JobFilter: JobFilter{BatchID: b.ID, State: api.JobPending}, Limit: n})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	u.track(b)
-	got := make([]*runnerv1.Assignment, 0, len(jobs))
+	u.served = append(u.served, b.ID)
 	for i := range jobs {
 		j := &jobs[i]
-		a := claim(b, j, r, s.epoch, u.now)
+		a := claim(b, j, &c.runner, s.epoch, u.now)
 		if err := u.UpdateJob(*j); err != nil {
-			return nil, err
+			return err
 		}
 		if err := u.InsertAttempt(a); err != nil {
-			return nil, err
+			return err
 		}
-		got = append(got, assignment(b.Spec, j, &a))
+		c.got = append(c.got, assignment(b.Spec, j, &a))
 	}
-	return got, nil
+	return nil
 }
 
 // assignment is all that a runner needs to execute an attempt.
@@ -134,6 +179,7 @@ func assignment(spec *Spec, j *Job, a *Attempt) *runnerv1.Assignment {
 		Simulation: &runnerv1.Simulation{
 			Type: spec.Simulation.Type, Name: spec.Simulation.Name, Version: spec.Simulation.Version,
 			DurationMinutes: spec.Simulation.DurationMinutes, Entrypoint: spec.Simulation.Entrypoint,
+			Command: spec.Simulation.Command,
 		},
 		Compute: &runnerv1.Compute{
 			Image: spec.Compute.Image, CpuMillis: spec.Compute.CPUMillis,
@@ -154,24 +200,4 @@ func assignment(spec *Spec, j *Job, a *Attempt) *runnerv1.Assignment {
 		})
 	}
 	return as
-}
-
-// work is a kind of job, and how many of it there may be to claim.
-type work struct {
-	simulation string
-	gpu        bool
-	n          int
-}
-
-// workOf is the kind of a batch's jobs; n of them are new.
-func workOf(b *Batch, n int) work {
-	if p := b.Spec.MaxParallel; p > 0 {
-		n = min(n, p)
-	}
-	return work{simulation: b.Spec.Simulation.Type, gpu: b.Spec.Compute.GPUs > 0, n: n}
-}
-
-// suits reports whether a runner can do such work.
-func (w work) suits(c *api.Capabilities) bool {
-	return (c.GPUAvailable || !w.gpu) && slices.Contains(c.SupportedSimulationTypes, w.simulation)
 }

@@ -72,6 +72,19 @@ config:
 	})
 }
 
+// TestTheCommandIsPassedOn from the study to the runner.
+func TestTheCommandIsPassedOn(t *testing.T) {
+	w := newWorld(t)
+	r := parse(t, 1, "")
+	r.Config.Simulation.Type, r.Config.Simulation.Command = "command", []string{"./sim", "-n", "$(id)"}
+	_, err := w.svc.Submit(t.Context(), r)
+	w.ok(err)
+	as := w.claim(w.registerAs(platform.Registration{RunnerID: "r", InstallationID: "r", Capabilities: api.Capabilities{
+		MaxConcurrentJobs: 1, SupportedSimulationTypes: []string{"command"},
+	}}), 1)
+	w.equal("command", as[0].GetSimulation().GetCommand(), r.Config.Simulation.Command)
+}
+
 func TestClaimMatchesCapabilities(t *testing.T) {
 	w := newWorld(t)
 	plain, gpu := w.submit(1, ""), w.submit(1, "container: {gpu_request: 1}")
@@ -155,12 +168,19 @@ type waiting struct {
 }
 
 // wait begins to claim n jobs and returns when the claim waits, or is over.
-func (w *world) wait(session string, n int) *waiting {
+func (w *world) wait(session string, n int) *waiting { return w.waitFor(session, n, nil) }
+
+// waitWithin is wait for a runner with a bound.
+func (w *world) waitWithin(session string, n int, free platform.Resources) *waiting {
+	return w.waitFor(session, n, &free)
+}
+
+func (w *world) waitFor(session string, n int, free *platform.Resources) *waiting {
 	ctx, cancel := context.WithCancel(w.Context())
 	c := &waiting{done: make(chan struct{}), cancel: cancel}
 	go func() {
 		defer close(c.done)
-		c.jobs, c.err = w.svc.Claim(ctx, session, n, time.Hour)
+		c.jobs, c.err = w.svc.ClaimWithin(ctx, session, n, free, time.Hour)
 	}()
 	synctest.Wait()
 	return c
@@ -288,7 +308,7 @@ func TestWakeUpIsPassedOn(t *testing.T) {
 	bubble(t, func(w *world) {
 		sa := w.register("a")
 		first, second := w.wait(sa, 1), w.wait(w.register("b"), 1)
-		_, err := w.svc.Heartbeat(w.Context(), sa, nil, true) // about to stop, in the midst of a claim
+		_, err := w.svc.Heartbeat(w.Context(), sa, nil, true, "") // about to stop, in the midst of a claim
 		w.ok(err)
 		w.submit(1, "")
 		if !first.over() || len(first.jobs) > 0 || !second.over() || len(second.jobs) != 1 {
@@ -341,7 +361,7 @@ func TestDrainingIsTakenBack(t *testing.T) {
 	bubble(t, func(w *world) {
 		s := w.register("r")
 		w.submit(1, "")
-		_, err := w.svc.Heartbeat(w.Context(), s, nil, true)
+		_, err := w.svc.Heartbeat(w.Context(), s, nil, true, "")
 		w.ok(err)
 		if c := w.wait(s, 1); !c.over() || len(c.jobs) > 0 || c.err != nil {
 			t.Fatalf("a draining runner's claim: over %v, %d jobs, %v; want an empty answer at once", c.over(), len(c.jobs), c.err)

@@ -80,7 +80,7 @@ func concurrentRunner(t *testing.T, svc *platform.Service, id string, claims cha
 			if a.Attempt == 1 && a.RunIndex%3 == 0 {
 				outcome = api.OutcomeNonzeroExit
 			}
-			if _, err := svc.Heartbeat(t.Context(), s.ID, []platform.AttemptRef{ref(a)}, false); err != nil {
+			if _, err := svc.Heartbeat(t.Context(), s.ID, []platform.AttemptRef{ref(a)}, false, ""); err != nil {
 				t.Error(err)
 			}
 			if err := svc.ReportStarted(t.Context(), s.ID, ref(a), time.Now()); err != nil {

@@ -14,7 +14,7 @@ import (
 // draining sends a heartbeat that says so.
 func (w *world) draining(session string, draining bool) {
 	w.Helper()
-	_, err := w.svc.Heartbeat(w.Context(), session, nil, draining)
+	_, err := w.svc.Heartbeat(w.Context(), session, nil, draining, "")
 	w.ok(err)
 }
 

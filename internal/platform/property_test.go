@@ -171,7 +171,7 @@ func (c *chaos) doHeartbeat() {
 			held = append(held, ref)
 		}
 	}
-	_, err := c.svc.Heartbeat(c.world.Context(), c.session(r), held, rapid.IntRange(0, 9).Draw(c.T, "draining") == 0)
+	_, err := c.svc.Heartbeat(c.world.Context(), c.session(r), held, rapid.IntRange(0, 9).Draw(c.T, "draining") == 0, "")
 	c.only(err, nil, platform.ErrUnknownSession)
 }
 

@@ -18,26 +18,26 @@ import (
 //
 // When a heartbeat that says draining is answered, no claim of the session gives
 // jobs any more; one that waits is answered with none, so that the runner knows
-// of every job that it was given before it stops.
+// of every job that it was given before it stops. While paused is not empty claims
+// give no jobs either, but wait.
 //
 // An attempt that the platform thinks the runner has, but that is not in held, is
 // lost if an earlier session claimed it, or if it was claimed longer than a lease
 // ago. Attempts that this session claimed lately are not: the answer to their
 // claim may still be on its way, or have crossed this heartbeat.
 // ErrUnknownSession.
-func (s *Service) Heartbeat(ctx context.Context, sessionID string, held []AttemptRef, draining bool) (Instructions, error) {
+func (s *Service) Heartbeat(ctx context.Context, sessionID string, held []AttemptRef, draining bool, paused string) (Instructions, error) {
 	var in Instructions
-	var drained string
+	var changed string
 	err := s.update(ctx, func(u *unit) error {
 		r, err := session(u, sessionID)
 		if err != nil {
 			return err
 		}
-		drained = ""
-		if draining && !r.Draining {
-			drained = r.ID
+		if draining && !r.Draining || (paused == "") != (r.Paused == "") {
+			changed = r.ID
 		}
-		r.SeenAt, r.Draining = u.now, draining
+		r.SeenAt, r.Draining, r.Paused = u.now, draining, paused
 		if err := u.PutRunner(r); err != nil {
 			return err
 		}
@@ -53,8 +53,8 @@ func (s *Service) Heartbeat(ctx context.Context, sessionID string, held []Attemp
 	if err != nil {
 		return Instructions{}, err
 	}
-	if drained != "" {
-		s.waiters.wakeRunner(drained) // its claim has to end
+	if changed != "" {
+		s.waiters.wakeRunner(changed) // its claim has to end, or to look again
 	}
 	slices.Sort(in.Cancel)
 	slices.Sort(in.Lost)

@@ -219,7 +219,7 @@ func TestSameInstallationAgain(t *testing.T) {
 	old := w.register("r")
 	kept, gone := w.one(old), w.one(old)
 	s := w.register("r")
-	_, err := w.svc.Heartbeat(t.Context(), old, nil, false)
+	_, err := w.svc.Heartbeat(t.Context(), old, nil, false, "")
 	w.is("the old session's heartbeat", err, platform.ErrUnknownSession)
 	_, err = w.svc.Claim(t.Context(), old, 1, time.Hour)
 	w.is("the old session's claim", err, platform.ErrUnknownSession)

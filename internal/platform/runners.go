@@ -21,6 +21,7 @@ func (s *Service) Register(ctx context.Context, reg Registration) (Session, erro
 	r := Runner{
 		ID: reg.RunnerID, InstallationID: reg.InstallationID, SessionID: s.opts.NewID(),
 		Version: reg.Version, Hostname: reg.Hostname, Executor: reg.Executor, Capabilities: reg.Capabilities,
+		GPUs: reg.GPUs, Default: reg.Default,
 	}
 	err := s.update(ctx, func(u *unit) error {
 		old, err := u.Runner(reg.RunnerID)
@@ -53,6 +54,8 @@ func (reg *Registration) check() error {
 		return invalid("installation_id", "must not be empty")
 	case c.MaxConcurrentJobs < 1:
 		return invalid("capabilities.max_concurrent_jobs", "%d; must be at least 1", c.MaxConcurrentJobs)
+	case reg.GPUs < 0 || reg.Default.CPUMillis < 0 || reg.Default.MemoryBytes < 0:
+		return invalid("capabilities", "%d GPUs, defaults of %d mCPU and %d bytes; none may be below 0", reg.GPUs, reg.Default.CPUMillis, reg.Default.MemoryBytes)
 	case len(c.SupportedSimulationTypes) == 0:
 		return invalid("capabilities.supported_simulation_types", "is empty, so that no job would ever suit; name at least one, such as basilisk")
 	}
@@ -133,7 +136,7 @@ func (s *Service) runnerView(r Runner, active int, now time.Time) RunnerView {
 	switch {
 	case now.Sub(r.SeenAt) >= s.opts.OfflineAfter:
 		v.State = api.RunnerOffline
-	case !r.takesJobs():
+	case r.Drain || r.Draining:
 		v.State = api.RunnerMaintenance
 	case active > 0:
 		v.State = api.RunnerBusy

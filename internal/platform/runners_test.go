@@ -57,7 +57,7 @@ func TestRunnerIDInUse(t *testing.T) {
 
 	w.pass(time.Second)
 	taken := w.registerAs(two)
-	_, err = w.svc.Heartbeat(t.Context(), s, []platform.AttemptRef{a}, false)
+	_, err = w.svc.Heartbeat(t.Context(), s, []platform.AttemptRef{a}, false, "")
 	w.is("the first one comes back", err, platform.ErrUnknownSession)
 	w.beat(taken)
 	w.state("what the first one had", a, api.JobPending, 0, 1)
@@ -110,7 +110,7 @@ func TestRunnerStates(t *testing.T) {
 	_, err = w.svc.Resume(t.Context(), "r")
 	w.ok(err)
 	state("done", api.RunnerIdle, 0)
-	_, err = w.svc.Heartbeat(t.Context(), s, nil, true)
+	_, err = w.svc.Heartbeat(t.Context(), s, nil, true, "")
 	w.ok(err)
 	state("draining by itself", api.RunnerMaintenance, 0)
 }

@@ -26,6 +26,9 @@ type Options struct {
 	// HeartbeatInterval (10 s), OfflineAfter (30 s) and LeaseDuration (60 s) are
 	// told to the runners.
 	HeartbeatInterval, OfflineAfter, LeaseDuration time.Duration
+	// Patience is for how long the jobs of a batch are passed over in favour of later
+	// ones that need less; default 1 minute. See [Service.ClaimWithin].
+	Patience time.Duration
 	// Log is where lost runners and the like are told; default slog.Default().
 	Log *slog.Logger
 }
@@ -48,6 +51,9 @@ func (o *Options) fill() {
 	}
 	if o.LeaseDuration == 0 {
 		o.LeaseDuration = 60 * time.Second
+	}
+	if o.Patience == 0 {
+		o.Patience = time.Minute
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()
@@ -73,6 +79,7 @@ type Service struct {
 	waiters  waiters
 	watchers watchers
 	feed     feed
+	passed   passed
 }
 
 // New makes the service over a store that no other service uses at the same time.
@@ -92,6 +99,8 @@ type unit struct {
 	now     time.Time
 	batches map[string]tracked
 	wakes   []work
+	// served are the ids of batches of which jobs were claimed.
+	served []string
 	// changes go into the feed.
 	changes []Change
 }
@@ -172,6 +181,12 @@ func (s *Service) update(ctx context.Context, fn func(*unit) error) error {
 		if t.Revision != t.revision {
 			s.watchers.changed(id)
 		}
+		if t.Counts.Pending == 0 {
+			u.served = append(u.served, id)
+		}
+	}
+	if s.passed.served(u.served) {
+		s.waiters.release()
 	}
 	for _, w := range u.wakes {
 		s.waiters.wake(w)

@@ -30,8 +30,11 @@ func (s *Service) Submit(ctx context.Context, r *study.Request) (Batch, error) {
 			ID: s.opts.NewID(), State: api.BatchPending, Counts: Counts{Pending: spec.Runs},
 			CreatedAt: u.now, Revision: 1, Spec: spec,
 		}
+		if err := u.InsertBatch(&b, s.jobs(&b, design)); err != nil {
+			return err
+		}
 		u.wakes = append(u.wakes, workOf(&b, spec.Runs))
-		return u.InsertBatch(&b, s.jobs(&b, design))
+		return nil
 	})
 	if err != nil {
 		return Batch{}, fmt.Errorf("store batch %q: %w", r.Name, err)
@@ -75,6 +78,7 @@ func newSpec(r *study.Request, d *study.Design) (*Spec, error) {
 		Simulation: Simulation{
 			Type: c.Simulation.Type, Name: c.Simulation.Name, Version: c.Simulation.Version,
 			DurationMinutes: c.Simulation.DurationMinutes, Entrypoint: c.Simulation.Entrypoint,
+			Command: c.Simulation.Command,
 		},
 		Compute: Compute{
 			Image: c.Compute.Container.Image, CPUMillis: c.Compute.Container.CPUMillis(),

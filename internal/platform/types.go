@@ -218,16 +218,14 @@ type Runner struct {
 // takesJobs reports whether the runner is to be given new jobs.
 func (r *Runner) takesJobs() bool { return !r.Drain && !r.Draining && r.Paused == "" }
 
-// Resources is an amount of what jobs ask for.
-type Resources struct {
-	CPUMillis, MemoryBytes, GPUs int64
-}
-
 // Registration is what a runner says about itself.
 type Registration struct {
 	RunnerID, InstallationID    string
 	Version, Hostname, Executor string
 	Capabilities                api.Capabilities
+	// GPUs and Default are as in [Runner].
+	GPUs    int64
+	Default Resources
 }
 
 // Session is the answer to a [Registration].

@@ -47,11 +47,18 @@ func (s *Service) Jobs(ctx context.Context, f JobFilter, p Page) (views []JobVie
 	err = s.store.View(ctx, func(tx ReadTx) error {
 		var jobs []Job
 		var batches map[string]Batch
-		jobs, batches, next, err = jobPage(tx, f, p)
-		for i := range jobs {
-			views = append(views, JobView{Job: jobs[i], Spec: batches[jobs[i].BatchID].Spec})
+		if jobs, batches, next, err = jobPage(tx, f, p); err != nil {
+			return err
 		}
-		return err
+		why := s.reasons(tx)
+		for i := range jobs {
+			v := JobView{Job: jobs[i], Spec: batches[jobs[i].BatchID].Spec}
+			if v.PendingReason, err = why.of(&v.Job, v.Spec); err != nil {
+				return err
+			}
+			views = append(views, v)
+		}
+		return nil
 	})
 	return views, next, err
 }
@@ -130,7 +137,7 @@ func (s *Service) Job(ctx context.Context, id string) (JobView, error) {
 		if err != nil {
 			return err
 		}
-		v, err = jobView(tx, &j, b.Spec)
+		v, err = s.jobView(tx, &j, b.Spec)
 		return err
 	})
 	return v, err
@@ -145,9 +152,14 @@ func jobAndBatch(tx ReadTx, jobID string) (Job, Batch, error) {
 	return j, b, err
 }
 
-func jobView(tx ReadTx, j *Job, spec *Spec) (JobView, error) {
-	history, err := tx.Attempts(j.ID)
-	return JobView{Job: *j, Spec: spec, History: history}, err
+func (s *Service) jobView(tx ReadTx, j *Job, spec *Spec) (JobView, error) {
+	v := JobView{Job: *j, Spec: spec}
+	var err error
+	if v.History, err = tx.Attempts(j.ID); err != nil {
+		return v, err
+	}
+	v.PendingReason, err = s.reasons(tx).of(j, spec)
+	return v, err
 }
 
 // JobResult returns a job with the result of its latest attempt that has one.

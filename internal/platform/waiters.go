@@ -15,12 +15,18 @@ import (
 type waiters struct {
 	mu   sync.Mutex
 	list list.List // of *waiter
+	// released counts the calls of release.
+	released int
 }
 
 // waiter is one claim that waits. The lock of waiters guards all but signal.
 type waiter struct {
 	runner Runner
-	place  *list.Element
+	free   Resources
+	// heldBack is the Seq of the batch that the runner gets nothing behind; 0 if it
+	// is not held back.
+	heldBack int64
+	place    *list.Element
 	// signal has an element from when the waiter is woken until it notices.
 	signal chan struct{}
 	// woken is the work that signal stands for, nil if it stands for none; noticed
@@ -28,8 +34,8 @@ type waiter struct {
 	woken, noticed *work
 }
 
-func (ws *waiters) join(r *Runner) *waiter {
-	w := &waiter{runner: *r, signal: make(chan struct{}, 1)}
+func (ws *waiters) join(c *claimant) *waiter {
+	w := &waiter{runner: c.runner, free: c.free, heldBack: c.heldBack, signal: make(chan struct{}, 1)}
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	w.place = ws.list.PushBack(w)
@@ -49,16 +55,46 @@ func (ws *waiters) wait(ctx context.Context, w *waiter) bool {
 	return true
 }
 
-// looked says that w looked for work, its runner being r, and found none.
-func (ws *waiters) looked(w *waiter, r *Runner) {
+// looked says that w looked for work, as c, and found none; released is what
+// releases said before.
+func (ws *waiters) looked(w *waiter, c *claimant, released int) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	w.runner = *r
-	k := w.noticed
-	w.noticed = nil
-	if k != nil && !r.takesJobs() {
+	w.runner, w.heldBack = c.runner, c.heldBack
+	if k := w.noticed; k != nil && !w.may(*k) {
 		ws.wakeLocked(*k)
 	}
+	w.noticed = nil
+	if w.heldBack != 0 && released != ws.released { // it was let go meanwhile
+		w.heldBack = 0
+		w.tell()
+	}
+}
+
+// releases is the number of releases so far.
+func (ws *waiters) releases() int {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	return ws.released
+}
+
+// release makes those look again that were held back.
+func (ws *waiters) release() {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	ws.released++
+	for e := ws.list.Front(); e != nil; e = e.Next() {
+		if w := e.Value.(*waiter); w.heldBack != 0 {
+			w.heldBack = 0
+			w.tell()
+		}
+	}
+}
+
+// may reports whether w would be given such work.
+func (w *waiter) may(k work) bool {
+	return w.runner.takesJobs() && k.suits(&w.runner) && w.free.fit(w.runner.needs(k.compute)) > 0 &&
+		(w.heldBack == 0 || k.seq <= w.heldBack)
 }
 
 // leave takes w, which claimed got, off the list and passes on the wake-ups that
@@ -73,7 +109,7 @@ func (ws *waiters) leave(w *waiter, got []*runnerv1.Assignment) {
 		}
 		used := false
 		for i, a := range got {
-			if a.GetSimulation().GetType() == k.simulation && a.GetCompute().GetGpus() > 0 == k.gpu {
+			if k.is(a) {
 				used, got = true, got[i+1:]
 				break
 			}
@@ -94,8 +130,10 @@ func (ws *waiters) wake(k work) {
 func (ws *waiters) wakeLocked(k work) {
 	for e := ws.list.Front(); e != nil && k.n > 0; e = e.Next() {
 		w := e.Value.(*waiter)
-		if w.woken == nil && w.runner.takesJobs() && k.suits(&w.runner.Capabilities) {
-			w.woken = &work{simulation: k.simulation, gpu: k.gpu, n: 1}
+		if w.woken == nil && w.may(k) {
+			one := k
+			one.n = 1
+			w.woken = &one
 			w.tell()
 			k.n--
 		}

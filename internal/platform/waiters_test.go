@@ -7,8 +7,8 @@ import (
 	runnerv1 "github.com/tetryx/lynx-runner/proto/lynx/runner/v1"
 )
 
-func waitingRunner(types ...string) *Runner {
-	return &Runner{ID: "r", Capabilities: api.Capabilities{SupportedSimulationTypes: types}}
+func waitingRunner(types ...string) *claimant {
+	return &claimant{free: unbounded, runner: Runner{ID: "r", Capabilities: api.Capabilities{SupportedSimulationTypes: types}}}
 }
 
 func told(w *waiter) bool { return len(w.signal) == 1 }
@@ -24,7 +24,7 @@ func TestWakeAsManyAsThereIsWork(t *testing.T) {
 	if !told(c) {
 		t.Error("the next piece of work did not go to the next one")
 	}
-	ws.wake(work{simulation: "x", gpu: true, n: 1})
+	ws.wake(work{simulation: "x", compute: Compute{GPUs: 1}, n: 1})
 	if told(other) {
 		t.Error("work for a GPU woke a runner without one")
 	}
@@ -78,8 +78,8 @@ func TestDrainedWaiterPassesOn(t *testing.T) {
 	ws.wake(work{simulation: "x", n: 1})
 	ws.wait(t.Context(), w)
 	drained := waitingRunner("x")
-	drained.Drain = true
-	ws.looked(w, drained)
+	drained.runner.Drain = true
+	ws.looked(w, drained, 0)
 	if !told(next) {
 		t.Error("what a drained runner may not have was not offered to the next one")
 	}
@@ -87,9 +87,58 @@ func TestDrainedWaiterPassesOn(t *testing.T) {
 	if told(w) {
 		t.Error("a drained runner was woken")
 	}
-	ws.looked(w, waitingRunner("x"))
+	ws.looked(w, waitingRunner("x"), 0)
 	ws.wake(work{simulation: "x", n: 1})
 	if !told(w) {
 		t.Error("a runner that is drained no more was not woken")
+	}
+}
+
+// TestWorkThatDoesNotFitWakesOthers: the runner may be large enough, but has no
+// room now.
+func TestWorkThatDoesNotFitWakesOthers(t *testing.T) {
+	var ws waiters
+	small, large := waitingRunner("x"), waitingRunner("x")
+	small.free.MemoryBytes = 5
+	a, b := ws.join(small), ws.join(large)
+	ws.wake(work{simulation: "x", compute: Compute{MemoryBytes: 6}, n: 1})
+	if told(a) || !told(b) {
+		t.Errorf("told %v %v; want the one with room", told(a), told(b))
+	}
+	ws.wake(work{simulation: "x", compute: Compute{MemoryBytes: 5}, n: 1})
+	if !told(a) {
+		t.Error("what fits woke nobody")
+	}
+}
+
+func TestHeldBackWaiters(t *testing.T) {
+	var ws waiters
+	held := waitingRunner("x")
+	held.heldBack = 7
+	w, next := ws.join(waitingRunner("x")), ws.join(waitingRunner("x"))
+	ws.wake(work{seq: 8, simulation: "x", n: 1})
+	ws.wait(t.Context(), w)
+	ws.looked(w, held, ws.releases())
+	if !told(next) {
+		t.Error("what a runner that is held back may not have was not offered to the next one")
+	}
+	ws.wake(work{seq: 9, simulation: "x", n: 1})
+	if told(w) {
+		t.Error("a runner was woken for work behind what holds it back")
+	}
+	ws.wake(work{seq: 6, simulation: "x", n: 1})
+	if !told(w) {
+		t.Error("a runner was not woken for work before what holds it back")
+	}
+	ws.wait(t.Context(), w)
+	ws.looked(w, held, ws.releases())
+	ws.release()
+	if !told(w) {
+		t.Error("a runner was not told that it is held back no more")
+	}
+	ws.wait(t.Context(), w)
+	ws.looked(w, held, ws.releases()-1)
+	if !told(w) {
+		t.Error("a release during the look was missed")
 	}
 }

@@ -146,7 +146,7 @@ func (w *world) report(session string, r platform.AttemptRef, o api.Outcome) err
 
 func (w *world) beat(session string, held ...platform.AttemptRef) platform.Instructions {
 	w.Helper()
-	in, err := w.svc.Heartbeat(w.Context(), session, held, false)
+	in, err := w.svc.Heartbeat(w.Context(), session, held, false, "")
 	w.ok(err)
 	return in
 }

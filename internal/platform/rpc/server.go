@@ -118,7 +118,7 @@ func (s *Server) Heartbeat(ctx context.Context, m *runnerv1.HeartbeatRequest) (*
 	for i, ref := range m.GetHeld() {
 		held[i] = attemptRef(ref)
 	}
-	wanted, err := s.svc.Heartbeat(ctx, m.GetSessionId(), held, m.GetDraining())
+	wanted, err := s.svc.Heartbeat(ctx, m.GetSessionId(), held, m.GetDraining(), m.GetPaused())
 	if err != nil {
 		return nil, s.status(ctx, err)
 	}
