@@ -9,8 +9,8 @@ import (
 	"path/filepath"
 )
 
-// softSpeed is the touchdown speed up to which the landing gear holds, in m/s.
-const softSpeed = 3.0
+// softSpeed is the touchdown speed up to which the crushable legs hold, in m/s.
+const softSpeed = 8.0
 
 // trajectory writes what the run leaves. Errors are told by finish.
 type trajectory struct {

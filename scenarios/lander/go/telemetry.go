@@ -84,7 +84,7 @@ func (l *link) close() {
 	if l.connection == nil {
 		return
 	}
-	defer l.connection.Close()
+	defer func() { _ = l.connection.Close() }()
 	defer l.cancel()
 	if l.stream == nil || l.stream.CloseSend() != nil {
 		return
