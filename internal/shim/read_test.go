@@ -69,7 +69,7 @@ func TestLogReaderFollows(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer root.Close() //nolint:errcheck // a directory
+		defer root.Close()
 		head, tail := rapid.IntRange(0, 40).Draw(t, "head"), rapid.IntRange(0, 40).Draw(t, "tail")
 		var written []byte
 		r := &reading{LogReader: NewLogReader(root, "stdout.log", int64(head), int64(tail)), written: func() []byte { return written }}
@@ -106,6 +106,62 @@ func TestLogReaderFollows(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Read while it is written, a log is what was written, whichever segment is begun
+// anew at that moment.
+func TestLogReaderBesideTheWriter(t *testing.T) {
+	const head, tail, total = 1000, 300, 2 << 20
+	content := func(offset int64) byte { return byte(offset*7 + offset/256*13) }
+	dir := t.TempDir()
+	l, err := openLog(filepath.Join(dir, "stdout.log"), head, tail)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := readerOf(t, dir, head, tail)
+	finished := make(chan LogReport)
+	go func() {
+		piece := make([]byte, 0, 700)
+		for at := int64(0); at < total; at += int64(len(piece)) {
+			piece = piece[:min(1+at%700, total-at)]
+			for i := range piece {
+				piece[i] = content(at + int64(i))
+			}
+			l.write(piece)
+		}
+		finished <- l.close()
+	}()
+	p, last, done := make([]byte, 512), int64(0), false
+	for {
+		offset, n, err := r.Next(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, b := range p[:n] {
+			if b != content(offset+int64(i)) {
+				t.Fatalf("at %d: %d, want %d", offset+int64(i), b, content(offset+int64(i)))
+			}
+		}
+		if n > 0 && offset < last {
+			t.Fatalf("offset %d after %d", offset, last)
+		}
+		last = max(last, offset+int64(n))
+		if n > 0 {
+			continue
+		}
+		if done {
+			break
+		}
+		select {
+		case report := <-finished:
+			r.Finish(report.Dropped)
+			done = true
+		default:
+		}
+	}
+	if last != total {
+		t.Errorf("read up to %d of %d", last, total)
+	}
 }
 
 // A job can put anything in the place of its logs: nothing else is read, and no

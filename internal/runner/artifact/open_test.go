@@ -30,7 +30,7 @@ func TestOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer root.Close() //nolint:errcheck // a directory
+	defer root.Close()
 	for name, want := range map[string]string{"file": "top", "a/b/file": "deep"} {
 		f, err := Open(root, name)
 		if err != nil {
