@@ -69,6 +69,10 @@ test: build image venv lint ## Everything: linters, unit tests, real engine, rea
 test-unit: ## Fast tests that need neither Docker nor Basilisk
 	go test ./...
 
+.PHONY: bench
+bench: image ## Measure what is promised in figures, and print a table (BENCH='-rows slot,breach -reps 3')
+	@go run ./bench $(BENCH)
+
 .PHONY: lint
 lint: tools python-env ## Formatting, linters, import rules, and that generated code is current
 	golangci-lint run ./...

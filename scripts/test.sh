@@ -29,7 +29,7 @@ step "Simulated schedules of faults, without the race detector"
 go test ./tests/simulation
 
 step "Go tests against the Docker engine and Basilisk"
-go test -tags engine -count=1 -timeout 40m -p 1 ./executor/... ./tests/...
+go test -tags engine -count=1 -timeout 40m -p 1 ./executor/... ./tests/... ./bench/...
 
 step "Python: SDK and scenario"
 $python -m pytest -q sdk/python scenarios

@@ -1,0 +1,125 @@
+// Command bench measures what Lynx promises in figures, and prints a table.
+//
+// Each row starts a platform and a runner as a user would, as processes of their
+// own, and lets them work through the Docker engine of this host. Where there is
+// something to compare with, that runs in turn with them, pair by pair, so that
+// whatever else the host does hits both; the figure is then the median of the
+// ratios. README.md says what each row is made of.
+//
+//	go run ./bench                        # all rows
+//	go run ./bench -rows slot,breach -reps 3
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// row is a group of lines that are measured together.
+type row struct {
+	name, what string
+	measure    func(context.Context, *world, options) ([]line, error)
+}
+
+// options scale the rows.
+type options struct {
+	// reps is the number of pairs, or of repetitions.
+	reps int
+	// jobs is the number of jobs in each.
+	jobs int
+	// samples is the number of telemetry samples in each.
+	samples int
+	// idle is how long nothing is done.
+	idle time.Duration
+}
+
+var rows = []row{
+	{"slot", "slot time of an empty job", slotRow},
+	{"tutorial", "runs of the tutorial per second", tutorialRow},
+	{"telemetry", "telemetry samples per second", telemetryRow},
+	{"breach", "from a breach to the end of the last process", breachRow},
+	{"idle", "what an idle runner uses", idleRow},
+	{"platform", "submission and claims", platformRow},
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// run measures the rows that the arguments choose, and prints the table.
+func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
+	var o options
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	names := flags.String("rows", "", "the rows to measure, separated by commas (default all): "+rowNames())
+	root := flags.String("root", ".", "directory of the sources")
+	flags.IntVar(&o.reps, "reps", 7, "pairs, or repetitions, of each row")
+	flags.IntVar(&o.jobs, "jobs", 12, "jobs in each of them")
+	flags.IntVar(&o.samples, "samples", 200_000, "telemetry samples in each of them")
+	flags.DurationVar(&o.idle, "idle", 20*time.Second, "how long to watch an idle runner")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if o.reps < 1 || o.jobs < 2 || o.samples < 1 {
+		return errors.New("-reps and -samples must be at least 1, -jobs at least 2")
+	}
+	chosen, err := choose(*names)
+	if err != nil {
+		return err
+	}
+	w, err := newWorld(ctx, *root)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.close()) }()
+	var lines []line
+	for _, r := range chosen {
+		fmt.Fprintf(os.Stderr, "%s: %s\n", r.name, r.what)
+		more, err := r.measure(ctx, w, o)
+		if err != nil {
+			return fmt.Errorf("%s: %w", r.name, err)
+		}
+		lines = append(lines, more...)
+	}
+	fmt.Fprintf(stdout, "%d CPUs, %s, %s; medians of %d, with quartiles, or extremes of fewer than eight\n\n", runtime.NumCPU(), engineVersion(ctx), runtime.Version(), o.reps)
+	return printTable(stdout, lines)
+}
+
+func rowNames() string {
+	var names []string
+	for _, r := range rows {
+		names = append(names, r.name)
+	}
+	return strings.Join(names, ",")
+}
+
+// choose finds rows by their names; none means all.
+func choose(names string) ([]row, error) {
+	if names == "" {
+		return rows, nil
+	}
+	var chosen []row
+	for name := range strings.SplitSeq(names, ",") {
+		i := slices.IndexFunc(rows, func(r row) bool { return r.name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("there is no row %q; there are %s", name, rowNames())
+		}
+		chosen = append(chosen, rows[i])
+	}
+	return chosen, nil
+}

@@ -1,0 +1,237 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/tetryx/lynx-runner/api"
+)
+
+// image is what jobs and their peers run in.
+const image = "lynx-basilisk"
+
+// world is a platform that runs, and what it is made of.
+type world struct {
+	// root is the directory of the sources; dir is where everything else lies:
+	// bin/, the programs; work/, the code of the benchmarks' jobs; out/, results.
+	root, dir string
+	client    *api.Client
+	server    *process
+	runners   int
+}
+
+// newWorld builds the programs and starts a platform.
+func newWorld(ctx context.Context, root string) (_ *world, err error) {
+	w := &world{}
+	if w.root, err = filepath.Abs(root); err != nil {
+		return nil, err
+	}
+	if w.dir, err = os.MkdirTemp("", "lynx-bench-"); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, w.close())
+		}
+	}()
+	// Jobs have users of their own, who must get to their code.
+	if err := os.Chmod(w.dir, 0o755); err != nil {
+		return nil, err
+	}
+	if err := w.build(ctx); err != nil {
+		return nil, err
+	}
+	socket := func(name string) string { return "unix://" + filepath.Join(w.dir, name) }
+	w.server, err = start(w.path("server.log"), w.path("bin/lynx-server"), "--no-auth", "--data", w.path("data"),
+		"--listen", socket("rest"), "--grpc-listen", socket("grpc"))
+	if err != nil {
+		return nil, err
+	}
+	if w.client, err = api.NewClient(socket("rest")); err != nil {
+		return nil, err
+	}
+	return w, w.until(ctx, "the platform answers", func() bool {
+		_, err := w.client.Health(ctx)
+		return err == nil
+	})
+}
+
+func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
+
+// build makes the programs and the directory of the benchmarks' jobs, in which an
+// empty file stands for each thing that the job can do.
+func (w *world) build(ctx context.Context) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-o", w.path("bin")+"/", "./cmd/...", "./bench/job")
+	cmd.Dir, cmd.Stderr = w.root, os.Stderr
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if err := errors.Join(cmd.Run(), os.Mkdir(w.path("work"), 0o755)); err != nil {
+		return fmt.Errorf("building the programs: %w", err)
+	}
+	for _, mode := range []string{"empty", "breach", "send"} {
+		if err := os.WriteFile(filepath.Join(w.dir, "work", mode), nil, 0o644); err != nil {
+			return err
+		}
+	}
+	return os.Rename(w.path("bin/job"), w.path("work/job"))
+}
+
+// close ends the platform and removes everything.
+func (w *world) close() error {
+	var err error
+	if w.client != nil {
+		w.client.Close()
+	}
+	if w.server != nil {
+		err = w.server.stop()
+	}
+	return errors.Join(err, os.RemoveAll(w.dir))
+}
+
+// until waits for something that takes seconds at most.
+func (w *world) until(ctx context.Context, what string, ok func() bool) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for !ok() {
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("%s: not within 30 s", what)
+		}
+	}
+	return nil
+}
+
+// runner starts a runner with that many slots; settings are lines of its
+// configuration. The caller stops it.
+func (w *world) runner(ctx context.Context, executor string, slots int, settings ...string) (*process, error) {
+	w.runners++
+	id := fmt.Sprintf("bench-%d", w.runners)
+	lines := append([]string{
+		"runner_id: " + id, "server: unix://" + w.path("grpc"), "executor: " + executor,
+		"output_root: " + w.path("out"), "state_dir: " + w.path("state-"+id), "runtime_dir: " + w.path("run-"+id),
+		"shim: " + w.path("bin/lynx-shim"), "max_concurrent_jobs: " + strconv.Itoa(slots), "image: " + image,
+	}, settings...)
+	config := w.path(id + ".yaml")
+	if err := os.WriteFile(config, []byte(strings.Join(lines, "\n")+"\n"), 0o644); err != nil {
+		return nil, err
+	}
+	p, err := start(w.path(id+".log"), w.path("bin/lynx-runner"), "start", "--config", config)
+	if err != nil {
+		return nil, err
+	}
+	err = w.until(ctx, "the runner is there", func() bool {
+		r, err := w.client.Runner(ctx, id)
+		return err == nil && r.Status == api.RunnerIdle
+	})
+	if err != nil {
+		return nil, errors.Join(err, p.stop(), fmt.Errorf("its log: %s", p.tail()))
+	}
+	return p, nil
+}
+
+// benchJobs are the settings of a runner whose jobs are the benchmarks' own.
+func (w *world) benchJobs(executor string) []string {
+	program := "/lynx/work/job"
+	if executor == "process" {
+		program = w.path("work/job")
+	}
+	return []string{"working_directory: " + w.path("work"), "python_executable: " + program}
+}
+
+// run submits a study, waits until it is over, and returns its runs and how long
+// that took. Every run must have ended as wanted.
+func (w *world) run(ctx context.Context, study string, want api.Outcome) ([]api.RunRow, time.Duration, error) {
+	began := time.Now()
+	batch, err := w.client.Submit(ctx, []byte(study), api.YAML)
+	if err != nil {
+		return nil, 0, err
+	}
+	for status := (&api.BatchStatus{}); !status.Batch.Status.Terminal(); {
+		if status, err = w.client.WaitBatch(ctx, batch.BatchID, status.Revision, time.Minute); err != nil {
+			return nil, 0, err
+		}
+	}
+	took := time.Since(began)
+	var runs []api.RunRow
+	for r, err := range w.client.AllBatchResults(ctx, batch.BatchID) {
+		if err != nil {
+			return nil, 0, err
+		}
+		if r.Outcome == nil || *r.Outcome != want {
+			return nil, 0, fmt.Errorf("run %d is %s, not %s: %s", r.RunIndex, r.Status, want, message(r))
+		}
+		runs = append(runs, r)
+	}
+	return runs, took, nil
+}
+
+func message(r api.RunRow) string {
+	if r.ErrorMessage == nil {
+		return "no message"
+	}
+	return *r.ErrorMessage
+}
+
+// process is a program that was started, with a log.
+type process struct {
+	cmd   *exec.Cmd
+	log   string
+	ended chan struct{}
+	err   error
+}
+
+func start(log, name string, args ...string) (*process, error) {
+	f, err := os.Create(log)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	p := &process{cmd: exec.Command(name, args...), log: log, ended: make(chan struct{})}
+	p.cmd.Stdout, p.cmd.Stderr = f, f
+	// An interrupt of the terminal is for the benchmark, which stops this one.
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		p.err = p.cmd.Wait()
+		close(p.ended)
+	}()
+	return p, nil
+}
+
+// stop ends a program in order, or else by two signals, which make a runner kill
+// its jobs.
+func (p *process) stop() error {
+	for range 2 {
+		_ = p.cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-p.ended:
+			if p.err != nil {
+				return fmt.Errorf("%s: %w: %s", filepath.Base(p.cmd.Path), p.err, p.tail())
+			}
+			return nil
+		case <-time.After(20 * time.Second):
+		}
+	}
+	_ = p.cmd.Process.Kill()
+	<-p.ended
+	return fmt.Errorf("%s did not stop: %s", filepath.Base(p.cmd.Path), p.tail())
+}
+
+// tail is the end of the log.
+func (p *process) tail() string {
+	data, err := os.ReadFile(p.log)
+	if err != nil {
+		return err.Error()
+	}
+	return string(data[max(0, len(data)-2000):])
+}
