@@ -69,7 +69,7 @@ func drawPlan(t *rapid.T) plan {
 	names := slices.Sorted(maps.Keys(fates))
 	p := plan{slots: rapid.IntRange(1, 3).Draw(t, "slots"), fates: rapid.SliceOfN(rapid.SampledFrom(names), 1, 6).Draw(t, "fates")}
 	p.trouble.calls = rapid.MapOfN(
-		rapid.SampledFrom([]string{"Register", "ClaimJobs", "Heartbeat", "ReportStarted", "ReportResult"}), rapid.IntRange(1, 3), 0, 5).Draw(t, "failing calls")
+		rapid.SampledFrom([]string{"Register", "ClaimJobs", "Heartbeat", "ReportStarted", "ReportResult", "ListFiles", "PutFiles", "Tail"}), rapid.IntRange(1, 3), 0, 8).Draw(t, "failing calls")
 	p.trouble.kills = rapid.IntRange(0, 2).Draw(t, "failing kills")
 	p.trouble.removes = rapid.IntRange(0, 2).Draw(t, "failing removals")
 	p.events = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) event {
@@ -107,8 +107,8 @@ func (a *arena) leave(uid uint32) {
 }
 
 // Whatever happens, in whatever order: every attempt that was given out ends in
-// exactly one result, or was taken away; slots and users are never exceeded; and
-// nothing is left behind.
+// exactly one result, or was taken away; the platform has every file of those that
+// have one; slots and users are never exceeded; and nothing is left behind.
 func TestWhateverHappens(t *testing.T) {
 	plans := 0
 	rapid.Check(t, func(rt *rapid.T) {
@@ -124,6 +124,7 @@ func TestWhateverHappens(t *testing.T) {
 
 func (p plan) play(t *testing.T) {
 	b := newBench(t)
+	keepFiles(b)
 	b.cfg.MaxConcurrentJobs = p.slots
 	b.pace.engine = patience // what fails works in the end, however busy the machine is
 	a := &arena{users: map[uint32]int{}}
@@ -242,6 +243,7 @@ func (p plan) judge(t *testing.T, b *bench, a *arena) {
 			t.Errorf("%s %s, and the outcome is %s: %s", id, name, got, result.GetErrorMessage())
 		}
 		readManifest(t, result)
+		same(t, b, id, files(t, result.GetDirectory()))
 		for _, file := range append(files(t, result.GetDirectory()), ".", "output", "log") {
 			if uid, _, err := ownerOf(filepath.Join(result.GetDirectory(), file)); err != nil || uid != os.Geteuid() {
 				t.Errorf("%s: %s belongs to %d (%v)", id, file, uid, err)
@@ -251,6 +253,9 @@ func (p plan) judge(t *testing.T, b *bench, a *arena) {
 	j := mustOpen(t, b)
 	if reports, rejected, err := j.Pending(); err != nil || len(reports)+len(rejected) > 0 {
 		t.Errorf("left in the outbox: %v, %v, %v", reports, rejected, err)
+	}
+	if reports, rejected, err := j.Uploads(); err != nil || len(reports)+len(rejected) > 0 {
+		t.Errorf("left to send: %v, %v, %v", reports, rejected, err)
 	}
 	if causes, err := os.ReadDir(filepath.Join(b.cfg.StateDir, "causes")); err != nil || len(causes) > 0 {
 		t.Errorf("left of the journal: %v, %v", causes, err)
