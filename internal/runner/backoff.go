@@ -23,8 +23,11 @@ func (b *backoff) next() time.Duration {
 		d = min(b.min<<shift, b.max)
 	}
 	b.n++
-	return d/2 + rand.N(d/2+1)
+	return jitter(d)
 }
+
+// jitter is at least half of d, at most d.
+func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }
 
 // wait sleeps and reports whether ctx still lives.
 func (b *backoff) wait(ctx context.Context) bool { return sleep(ctx, b.next()) }
@@ -80,4 +83,10 @@ func (g *gate) pass(ctx context.Context) bool {
 	case <-ctx.Done():
 		return false
 	}
+}
+
+func (g *gate) isShut() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.shut
 }

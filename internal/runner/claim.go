@@ -20,14 +20,18 @@ func (r *Runner) claims(ctx, jobs context.Context) {
 	asking, stopAsking := outlive(ctx, r.pace.answer)
 	defer stopAsking()
 	wait := r.pace.backoff()
-	for r.gate.pass(ctx) {
+	for r.ready(ctx) {
 		free := r.slots.acquire(ctx)
 		if len(free) == 0 || r.draining() {
 			r.slots.release(free...)
 			return
 		}
-		asked := time.Now()
-		assignments, err := r.claim(asking, len(free))
+		if r.gate.isShut() || r.pauses.text() != "" { // by now
+			r.slots.release(free...)
+			continue
+		}
+		asked, poll := time.Now(), r.patience()
+		assignments, err := r.claim(asking, len(free), poll)
 		for _, a := range assignments {
 			if len(free) == 0 || !r.acceptable(a) {
 				r.log.Error("the platform sent a job that this runner cannot take", "attempt", a.GetAttemptId())
@@ -38,7 +42,7 @@ func (r *Runner) claims(ctx, jobs context.Context) {
 		}
 		r.slots.release(free...)
 		// A platform that answers with nothing at once must not be asked at once.
-		if err == nil && (len(assignments) > 0 || time.Since(asked) > r.pace.poll/4) {
+		if err == nil && (len(assignments) > 0 || time.Since(asked) > poll/4) {
 			wait = r.pace.backoff()
 			continue
 		}
@@ -51,13 +55,31 @@ func (r *Runner) claims(ctx, jobs context.Context) {
 	}
 }
 
+// ready waits until the runner may take jobs and has something to run them with, and
+// reports whether ctx still lives.
+func (r *Runner) ready(ctx context.Context) bool {
+	return r.gate.pass(ctx) && r.pauses.pass(ctx) && r.admission.room(ctx)
+}
+
+// patience is how long a question waits for work. What is free grows when a job
+// ends, and the platform hears of it with the next question: so where the largest
+// job that is allowed here would fit only then, the question is a short one.
+func (r *Runner) patience() time.Duration {
+	free, most, l := r.admission.free(), r.admission.capacity, r.cfg.Limits
+	largest := demand{cpu: min(l.MaxCPUMillis, most.cpu), memory: min(l.MaxMemoryBytes, most.memory)}
+	if largest.within(free) && free.gpus == most.gpus {
+		return r.pace.poll
+	}
+	return r.pace.recheck
+}
+
 // claim is one long poll. Assignments that arrive count, whatever happened to
 // ctx meanwhile.
-func (r *Runner) claim(ctx context.Context, slots int) ([]*runnerv1.Assignment, error) {
+func (r *Runner) claim(ctx context.Context, slots int, poll time.Duration) ([]*runnerv1.Assignment, error) {
 	var response *runnerv1.ClaimJobsResponse
-	err := r.session.call(ctx, r.pace.poll+r.pace.call, func(ctx context.Context, session string) (err error) {
+	err := r.session.call(ctx, poll+r.pace.call, func(ctx context.Context, session string) (err error) {
 		response, err = r.deps.Platform.ClaimJobs(ctx, &runnerv1.ClaimJobsRequest{
-			SessionId: session, MaxJobs: uint32(slots), Wait: durationpb.New(r.pace.poll),
+			SessionId: session, MaxJobs: uint32(slots), Wait: durationpb.New(poll), Free: r.admission.free().resources(),
 		})
 		return err
 	})

@@ -30,6 +30,7 @@ type scriptedExecutor struct {
 	wait    func() error
 	remove  func(id string) error
 	kill    func(ctx context.Context) error
+	ping    func() error
 	left    []executor.Handle // what Recover finds
 
 	mu      sync.Mutex
@@ -85,6 +86,14 @@ func (e *scriptedExecutor) Name() string { return "docker" }
 
 func (e *scriptedExecutor) Version() string { return "docker 99.9" }
 func (e *scriptedExecutor) Close() error    { return nil }
+
+// Ping is what an engine answers.
+func (e *scriptedExecutor) Ping(context.Context) error {
+	if e.ping != nil {
+		return e.ping()
+	}
+	return nil
+}
 
 func (e *scriptedExecutor) Resolve(ctx context.Context, image string) (string, error) {
 	if e.resolve != nil {

@@ -22,6 +22,7 @@ import (
 	"github.com/tetryx/lynx-runner/executor"
 	"github.com/tetryx/lynx-runner/internal/runner/artifact"
 	"github.com/tetryx/lynx-runner/internal/runner/config"
+	"github.com/tetryx/lynx-runner/internal/runner/host"
 	"github.com/tetryx/lynx-runner/internal/runner/journal"
 	runnerv1 "github.com/tetryx/lynx-runner/proto/lynx/runner/v1"
 )
@@ -34,7 +35,10 @@ type bench struct {
 	executor *scriptedExecutor
 	pace     pace
 	// measure, if set, measures the output in artifact.Usage's place.
-	measure  func(context.Context, artifact.Limits, ...string) (artifact.Use, error)
+	measure func(context.Context, artifact.Limits, ...string) (artifact.Use, error)
+	// gpus are the host's, and space, if set, is what is free on its disks.
+	gpus     host.GPUFinder
+	space    func(dir string) (host.Space, error)
 	runner   *Runner
 	hardStop context.CancelFunc
 	ended    chan error
@@ -43,6 +47,7 @@ type bench struct {
 var quickPace = pace{
 	call: 5 * time.Second, poll: 5 * time.Second, answer: 5 * time.Second, backoffMin: time.Millisecond, backoffMax: 20 * time.Millisecond,
 	usage: 5 * time.Millisecond, engine: 100 * time.Millisecond, kill: 10 * time.Second, stop: 5 * time.Second, deliver: 5 * time.Second,
+	recheck: time.Second, look: 10 * time.Millisecond, ping: 5 * time.Second, gpus: 5 * time.Millisecond,
 }
 
 func newBench(t *testing.T) *bench {
@@ -87,11 +92,15 @@ func newBench(t *testing.T) *bench {
 func (b *bench) start() *bench {
 	b.t.Helper()
 	log := slog.New(slog.NewTextHandler(testWriter{b.t, &sync.Mutex{}}, nil))
-	r, err := New(b.cfg, Deps{Executor: b.executor, Platform: b.platform.client(), Version: "1.2.3", Log: log})
+	r, err := New(b.cfg, Deps{Executor: b.executor, Platform: b.platform.client(), Version: "1.2.3", Log: log, GPUs: b.gpus})
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	r.pace = b.pace
+	r.admission.retry = b.pace.gpus
+	if b.space != nil {
+		r.disk.Space = b.space
+	}
 	if b.measure != nil {
 		r.measure = b.measure
 	}

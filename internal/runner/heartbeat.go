@@ -9,7 +9,7 @@ import (
 )
 
 // heartbeats sends one at the interval that the platform asked for, and one at
-// once when the runner begins to drain, until ctx ends. A heartbeat that fails
+// once when the runner begins to drain, or a pause begins or ends, until ctx ends. A heartbeat that fails
 // is followed by the next: the platform's patience is its own.
 func (r *Runner) heartbeats(ctx context.Context) {
 	drain := r.drain
@@ -21,6 +21,7 @@ func (r *Runner) heartbeats(ctx context.Context) {
 		case <-timer.C:
 		case <-drain:
 			drain = nil
+		case <-r.pauses.news:
 		case <-ctx.Done():
 			timer.Stop()
 			return
@@ -33,7 +34,7 @@ func (r *Runner) heartbeat(ctx context.Context) {
 	var response *runnerv1.HeartbeatResponse
 	err := r.session.call(ctx, r.pace.call, func(ctx context.Context, session string) (err error) {
 		response, err = r.deps.Platform.Heartbeat(ctx, &runnerv1.HeartbeatRequest{
-			SessionId: session, Held: r.held(), Draining: r.draining(),
+			SessionId: session, Held: r.held(), Draining: r.draining(), Paused: r.pauses.text(),
 		})
 		return err
 	})

@@ -26,7 +26,11 @@ type job struct {
 	r    *Runner
 	a    *runnerv1.Assignment
 	slot *slot
-	log  *slog.Logger
+	// ticket is its place among those that want CPU, memory and GPUs.
+	ticket *ticket
+	// lingers says, after run, that the job may still have them.
+	lingers bool
+	log     *slog.Logger
 	// window is for those who watch the job.
 	window *window
 
@@ -100,6 +104,9 @@ func (j *job) run(ctx context.Context) {
 	defer j.window.close()
 	j.log.Info("job claimed", "run", j.a.GetRunIndex())
 	if rec.failure = j.prepare(rec); rec.failure == nil {
+		rec.failure = j.admit(rec)
+	}
+	if rec.failure == nil {
 		rec.failure = j.execute(ctx, rec)
 	}
 	j.end()
@@ -215,6 +222,7 @@ func (j *job) remove(ctx context.Context, rec *record) {
 	switch {
 	case rec.handle == nil:
 	case !rec.exited && rec.gone.IsZero():
+		j.lingers = true
 		j.log.Error("the job may still run; the next start of this runner ends and removes it")
 	default:
 		j.removeHandle(ctx, rec.handle)

@@ -38,6 +38,7 @@ type scriptedPlatform struct {
 	sessions   []string
 	registers  []*runnerv1.RegisterRequest
 	heartbeats []*runnerv1.HeartbeatRequest
+	claims     []*runnerv1.ClaimJobsRequest
 	started    []string
 	results    map[string]*runnerv1.Result
 	given      []string       // attempts, in the order of the claims
@@ -188,7 +189,7 @@ func (p *scriptedPlatform) Register(_ context.Context, in *runnerv1.RegisterRequ
 }
 
 func (p *scriptedPlatform) ClaimJobs(ctx context.Context, in *runnerv1.ClaimJobsRequest) (*runnerv1.ClaimJobsResponse, error) {
-	p.change(func() { p.asked++ })
+	p.change(func() { p.asked++; p.claims = append(p.claims, in) })
 	timeout := time.After(in.GetWait().AsDuration())
 	for {
 		p.mu.Lock()

@@ -78,14 +78,18 @@ func (j *job) limited(image string) (executor.Spec, error) {
 	switch {
 	case !j.r.cfg.AllowsImage(image):
 		return executor.Spec{}, invalid("the image %q is not allowed on this runner; it allows %q (sandbox.allowed_images in its configuration)", image, j.r.cfg.AllowedImages)
-	case c.GetGpus() > 0:
-		return executor.Spec{}, invalid("the batch asks for %d GPUs (gpu_request), and this runner offers none", c.GetGpus())
+	case c.GetGpus() > j.r.admission.capacity.gpus:
+		return executor.Spec{}, invalid("the batch asks for %d GPUs (gpu_request), and this runner offers %d (gpus in its configuration)", c.GetGpus(), j.r.admission.capacity.gpus)
 	case c.GetCpuMillis() > l.MaxCPUMillis:
 		return executor.Spec{}, invalid("the batch asks for %d thousandths of a CPU (cpu_request), and this runner allows %d (sandbox.max_cpu)", c.GetCpuMillis(), l.MaxCPUMillis)
 	case c.GetMemoryBytes() > l.MaxMemoryBytes:
 		return executor.Spec{}, invalid("the batch asks for %s of memory (memory_request), and this runner allows %s (sandbox.max_memory)", bytesText(c.GetMemoryBytes()), bytesText(l.MaxMemoryBytes))
 	case c.GetTimeout().AsDuration() > l.MaxTimeout:
 		return executor.Spec{}, invalid("the batch asks for a time limit of %v (job_timeout_seconds), and this runner allows %v (sandbox.max_timeout)", c.GetTimeout().AsDuration(), l.MaxTimeout)
+	}
+	if need, most := j.ticket.need, j.r.admission.capacity; !need.within(most) {
+		return executor.Spec{}, invalid("the batch asks for %d thousandths of a CPU (cpu_request) and %s of memory (memory_request), and all jobs of this runner together are given %d and %s (capabilities and reserve.memory in its configuration)",
+			need.cpu, bytesText(need.memory), most.cpu, bytesText(most.memory))
 	}
 	spec := executor.Spec{
 		Timeout: positive(c.GetTimeout().AsDuration(), l.Timeout), Grace: l.Grace, LogHead: l.LogHead, LogTail: l.LogTail,

@@ -5,19 +5,52 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
+	"time"
 
 	"github.com/tetryx/lynx-runner/executor"
 	"github.com/tetryx/lynx-runner/internal/runner/journal"
 )
 
-// recover deals with what an earlier process of this runner left: results in the
-// outbox and files that are to be sent are taken up; attempts that still run, or
-// that ended without a result, are killed and removed, and since no heartbeat
-// names them the platform gives them out again.
-func (r *Runner) recover(ctx context.Context) error {
+// recoverAlive recovers, and starts the heartbeats behind that. Where it takes
+// longer than the interval between two of them, because an engine is away, they
+// begin before: the platform is told what the runner does, and that it takes no
+// jobs. Loops end with life.
+func (r *Runner) recoverAlive(ctx, life context.Context, loops *sync.WaitGroup) error {
+	// What heartbeats name has to be complete.
 	if err := errors.Join(r.outbox.load(), r.uploads.load()); err != nil {
 		return err
 	}
+	r.pauses.set(pauseRecovery, "what an earlier run of this runner left is being removed")
+	recovered := make(chan struct{})
+	loops.Go(func() {
+		t := time.NewTimer(r.session.heartbeat())
+		defer t.Stop()
+		select {
+		case <-recovered:
+		case <-t.C:
+		case <-life.Done():
+		}
+		select {
+		case <-r.pauses.news: // the first one tells it anyway
+		default:
+		}
+		r.heartbeats(life)
+	})
+	if err := r.recover(ctx); err != nil {
+		return err
+	}
+	r.look(ctx)
+	r.pauses.set(pauseRecovery, "")
+	close(recovered)
+	return nil
+}
+
+// recover deals with what an earlier process of this runner left beside results and
+// files that are to be sent: attempts that still run, or that ended without a
+// result, are killed and removed, and since no heartbeat names them the platform
+// gives them out again.
+func (r *Runner) recover(ctx context.Context) error {
 	handles, err := r.deps.Executor.Recover(ctx)
 	if err != nil {
 		return fmt.Errorf("what an earlier run of this runner left: %w", err)

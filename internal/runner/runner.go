@@ -4,7 +4,8 @@
 // # One loop, one file
 //
 //	session.go    the registration, shared by all loops, renewed when refused
-//	claim.go      asks for as many jobs as there are free slots
+//	claim.go      asks for as many jobs as there are free slots, CPUs and memory
+//	pause.go      looks whether jobs can be run at all: disk, engine
 //	heartbeat.go  says what is held; hears of cancels, lost leases and drains
 //	job.go        one attempt from assignment to result; supervise.go its middle
 //	outbox.go     delivers results until each is acknowledged
@@ -15,6 +16,7 @@
 // # One attempt
 //
 //	prepare.go    limits and specification; files.go the attempt's directory
+//	admission.go  lets it begin when there is CPU, memory and GPUs for it
 //	outcome.go    why it ended: the only place that decides that
 //	finish.go     collects what it left; result.go and manifest.go write it down
 //
@@ -54,6 +56,7 @@ import (
 	"github.com/tetryx/lynx-runner/internal/runner/artifact"
 	"github.com/tetryx/lynx-runner/internal/runner/config"
 	"github.com/tetryx/lynx-runner/internal/runner/engine"
+	"github.com/tetryx/lynx-runner/internal/runner/host"
 	"github.com/tetryx/lynx-runner/internal/runner/journal"
 	runnerv1 "github.com/tetryx/lynx-runner/proto/lynx/runner/v1"
 )
@@ -63,6 +66,9 @@ type Deps struct {
 	Executor executor.Executor
 	// Platform is the platform's client; the connection's credentials are its own.
 	Platform runnerv1.RunnerServiceClient
+	// GPUs finds the host's GPUs, where the configuration offers any; host.NVIDIA if
+	// nil.
+	GPUs host.GPUFinder
 	// Version is the program's version, for the platform and the manifests.
 	Version string
 	// Log may be nil.
@@ -95,6 +101,10 @@ type Runner struct {
 	drain     chan struct{}
 	drainOnce sync.Once
 	gate      *gate
+	admission *admission
+	gpus      *host.GPUPool
+	pauses    *pauses
+	disk      *host.Disk
 
 	mu   sync.Mutex
 	jobs map[string]*job // by attempt id
@@ -105,6 +115,7 @@ type Runner struct {
 type pace struct {
 	call       time.Duration // one call to the platform
 	poll       time.Duration // a claim waits that long for work
+	recheck    time.Duration // the same while a large job might fit only later
 	answer     time.Duration // a draining runner waits that long for a claim's answer
 	backoffMin time.Duration
 	backoffMax time.Duration
@@ -113,14 +124,18 @@ type pace struct {
 	kill       time.Duration // one attempt at a kill, a wait or a removal
 	stop       time.Duration // a hard stop gives jobs that long
 	deliver    time.Duration // a hard stop gives the outbox and the uploads that long
+	look       time.Duration // between two looks at disk and engine
+	ping       time.Duration // an engine that does not answer for so long is away
+	gpus       time.Duration // between two looks at GPUs that other runners have
 	stall      time.Duration // an upload that does not move for so long is tried again
 }
 
 var defaultPace = pace{
-	call: 10 * time.Second, poll: 30 * time.Second, answer: 2 * time.Second,
+	call: 10 * time.Second, poll: 30 * time.Second, recheck: 3 * time.Second, answer: 2 * time.Second,
 	backoffMin: 250 * time.Millisecond, backoffMax: 15 * time.Second,
 	usage: 500 * time.Millisecond, engine: 3 * time.Minute, kill: 30 * time.Second,
-	stop: 8 * time.Second, deliver: 2 * time.Second, stall: 30 * time.Second,
+	stop: 8 * time.Second, deliver: 2 * time.Second,
+	look: 5 * time.Second, ping: 10 * time.Second, gpus: 500 * time.Millisecond, stall: 30 * time.Second,
 }
 
 // New makes a runner and takes its state directory (an error that wraps
@@ -140,8 +155,12 @@ func New(cfg *config.Config, deps Deps) (*Runner, error) {
 	r := &Runner{
 		cfg: cfg, deps: deps, log: deps.Log, now: deps.Now, pace: defaultPace, engines: engines,
 		code: newTreeDigest(cfg.WorkingDirectory), drain: make(chan struct{}), gate: newGate(), jobs: map[string]*job{},
-		measure: artifact.Usage,
+		measure: artifact.Usage, pauses: newPauses(), disk: newDisk(cfg),
 	}
+	if r.gpus, err = newGPUs(cfg, deps.GPUs, r.log); err != nil {
+		return nil, err
+	}
+	r.admission = newAdmission(demand{cpu: cfg.JobCPUMillis(), memory: cfg.JobMemoryBytes(), gpus: int64(r.gpus.Size())}, r.gpus, r.pace.gpus)
 	if r.owner, err = outputOwner(cfg); err != nil {
 		return nil, err
 	}
@@ -203,22 +222,26 @@ func (r *Runner) Run(ctx context.Context) error {
 	if err := r.register(ctx); err != nil || r.session.id() == "" {
 		return err
 	}
+	var loops sync.WaitGroup
+	defer loops.Wait()
+	defer end()
+	if n := r.abreast(); n < int64(r.cfg.MaxConcurrentJobs) {
+		r.log.Warn("there are more slots than jobs fit that ask for nothing: lower sandbox.cpu or sandbox.memory, or raise what capabilities declares, to fill them",
+			"slots", r.cfg.MaxConcurrentJobs, "fit", n)
+	}
 	// Not before: a runner whose id another one has must not touch what that one
 	// runs.
-	if err := r.recover(ctx); err != nil {
+	if err := r.recoverAlive(ctx, life, &loops); err != nil {
 		return err
 	}
 	// A hard stop is a drain too: the platform has to hear of it.
 	defer context.AfterFunc(ctx, r.Drain)()
-	var loops sync.WaitGroup
-	loops.Go(func() { r.heartbeats(life) })
+	loops.Go(func() { r.watchHost(life) })
 	loops.Go(func() { r.outbox.deliver(life) })
 	loops.Go(func() { r.uploads.run(life) })
 	loops.Go(func() { r.tails(life) })
 	r.work(ctx)
 	r.settle(ctx)
-	end()
-	loops.Wait()
 	return ctx.Err()
 }
 
@@ -288,6 +311,8 @@ func outlive(ctx context.Context, d time.Duration) (context.Context, context.Can
 func (r *Runner) close() {
 	err := errors.Join(os.RemoveAll(r.sockets), r.journal.Close())
 	r.slots.close()
+	r.admission.close()
+	r.gpus.Close()
 	if err != nil {
 		r.log.Warn("closing the runner", "error", err)
 	}
@@ -296,6 +321,7 @@ func (r *Runner) close() {
 // start runs one assignment on a slot, which it gives back.
 func (r *Runner) start(ctx context.Context, a *runnerv1.Assignment, s *slot) {
 	j := newJob(r, a, s)
+	j.ticket = r.admission.enter(r.demand(a)) // in the order of the claims
 	r.mu.Lock()
 	r.jobs[a.GetAttemptId()] = j
 	r.mu.Unlock()
@@ -304,6 +330,9 @@ func (r *Runner) start(ctx context.Context, a *runnerv1.Assignment, s *slot) {
 		r.mu.Lock()
 		delete(r.jobs, a.GetAttemptId())
 		r.mu.Unlock()
+		if !j.lingers {
+			r.admission.leave(j.ticket)
+		}
 		r.slots.release(s)
 	})
 }

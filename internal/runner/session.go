@@ -97,8 +97,11 @@ func (s *session) request() *runnerv1.RegisterRequest {
 		Capabilities: &runnerv1.Capabilities{
 			MaxConcurrentJobs:        uint32(s.r.cfg.MaxConcurrentJobs),
 			CpuCores:                 c.CPUCores,
-			MemoryGb:                 c.MemoryGB,
-			GpuAvailable:             c.GPUAvailable,
+			MemoryGb:                 float64(s.r.cfg.JobMemoryBytes()) / (1 << 30),
+			GpuAvailable:             s.r.gpus.Size() > 0,
+			Gpus:                     uint32(s.r.gpus.Size()),
+			DefaultCpuMillis:         s.r.cfg.Limits.CPUMillis,
+			DefaultMemoryBytes:       s.r.cfg.Limits.MemoryBytes,
 			SupportedSimulationTypes: c.SimulationTypes,
 		},
 	}

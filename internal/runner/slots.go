@@ -5,13 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"syscall"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/tetryx/lynx-runner/internal/runner/config"
+	"github.com/tetryx/lynx-runner/internal/runner/host"
 	"github.com/tetryx/lynx-runner/internal/runner/journal"
 )
 
@@ -55,20 +53,16 @@ func lockUID(dir string, next *int, last int) (*slot, error) {
 		return nil, fmt.Errorf("lock_dir: %w", err)
 	}
 	for ; *next <= last; *next++ {
-		f, err := os.OpenFile(filepath.Join(dir, "uid-"+strconv.Itoa(*next)), os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW, 0o600)
+		f, err := host.Lock(dir, "uid-"+strconv.Itoa(*next))
+		if errors.Is(err, host.ErrTaken) {
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("lock_dir: %w", err)
 		}
-		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			uid := *next
-			*next++
-			return &slot{uid: uid, gid: uid, lock: f}, nil
-		}
-		f.Close()
-		if !errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("lock_dir: %s: %w", f.Name(), err)
-		}
+		uid := *next
+		*next++
+		return &slot{uid: uid, gid: uid, lock: f}, nil
 	}
 	return nil, errors.New("sandbox.uid_range has no free user id for another slot: other runners on this host use the rest; widen it or lower max_concurrent_jobs")
 }
