@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tetryx/lynx-runner/cmd/internal/wire"
-	"github.com/tetryx/lynx-runner/executor"
 	"github.com/tetryx/lynx-runner/internal/runner"
 	"github.com/tetryx/lynx-runner/internal/runner/config"
 	runnerv1 "github.com/tetryx/lynx-runner/proto/lynx/runner/v1"
@@ -24,9 +23,11 @@ func checkCommand(p *program) *cobra.Command {
 		Use:   "check",
 		Short: "Prove that a job could run here, and say what to do if not",
 		Long: `Prove that a job could run with this configuration: directories, user ids, the shim,
-the engine and what it enforces, the image, and a small job in a container of its
-own that uses its files, sends telemetry and looks at its sandbox. Nothing of it
-stays. A platform that does not answer is only a warning.
+the engine and what it says of itself, the image, and two small jobs in containers
+of their own: one uses its files, sends telemetry and looks at its sandbox, the
+other goes against its limits and tells which hold. Nothing of them stays. What the
+configuration relaxes is named; so is a platform that does not answer, which is only
+a warning.
 
 Exit status: 0 if jobs can run, 1 if not, 2 for an invalid configuration, 3 if the
 engine can't be reached.`,
@@ -62,12 +63,13 @@ func check(ctx context.Context, cfg *config.Config) (*runner.Checked, error) {
 	defer func() { _ = conn.Close() }()
 	found := runner.Check(ctx, cfg, runner.CheckDeps{
 		Platform: runnerv1.NewRunnerServiceClient(conn),
-		Connect: func(ctx context.Context) (executor.Executor, []string, error) {
+		Connect: func(ctx context.Context) (*runner.Engine, error) {
 			exec, err := wire.NewExecutor(ctx, cfg, slog.New(slog.DiscardHandler))
 			if err != nil {
-				return nil, nil, err
+				return nil, err
 			}
-			return exec, wire.EngineWarnings(exec), nil
+			engine := wire.Describe(exec)
+			return &engine, nil
 		},
 	})
 	return found, ctx.Err()

@@ -15,10 +15,10 @@ import (
 var settingFlags = map[string]string{
 	"server":              "the platform's gRPC address, HOST:PORT or unix:///PATH",
 	"token-file":          "file with the platform's access token",
-	"executor":            "where jobs are launched: docker",
+	"executor":            "where jobs are launched: docker or process",
 	"runner-id":           "this runner's name at the platform",
 	"image":               "the container image of jobs that ask for none",
-	"python-executable":   "the interpreter, as a path in the image",
+	"python-executable":   "the interpreter, as a path in the image, or on this host with executor process",
 	"basilisk-entrypoint": "the scenario of studies that name none, relative to the working directory",
 	"working-directory":   "directory with the scenarios",
 	"output-root":         "directory below which every attempt's files lie",

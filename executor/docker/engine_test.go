@@ -72,7 +72,7 @@ func TestNewChecksItsConfiguration(t *testing.T) {
 
 func TestEngineInfo(t *testing.T) {
 	e := newDaemon(t).executor()
-	if i := e.Engine(); i.Version != "20.10.24" || i.APIVersion != "1.41" || !slices.Equal(i.Security, []string{"seccomp"}) || len(i.Warnings) > 0 {
+	if i := e.Engine(); i.Version != "20.10.24" || i.APIVersion != "1.41" || !slices.Equal(i.Security, []string{"seccomp"}) || len(i.Warnings)+len(i.Unenforced) > 0 {
 		t.Errorf("got %+v", i)
 	}
 	if e.Name() != "docker" {
@@ -80,32 +80,67 @@ func TestEngineInfo(t *testing.T) {
 	}
 }
 
-func TestLimitWarnings(t *testing.T) {
+func TestUnenforced(t *testing.T) {
 	full := system.Info{
 		MemoryLimit: true, SwapLimit: true, PidsLimit: true, CPUCfsQuota: true, CgroupVersion: "2", CgroupDriver: "systemd",
 		SecurityOptions: []string{"name=seccomp,profile=default", "name=cgroupns"},
 	}
 	for name, c := range map[string]struct {
 		spoil func(*system.Info)
+		limit string
 		say   string
 	}{
-		"no memory limit":         {func(s *system.Info) { s.MemoryLimit = false }, "memory"},
-		"no swap limit":           {func(s *system.Info) { s.SwapLimit = false }, "swap"},
-		"no process limit":        {func(s *system.Info) { s.PidsLimit = false }, "processes"},
-		"no CPU limit":            {func(s *system.Info) { s.CPUCfsQuota = false }, "CPU"},
-		"no seccomp":              {func(s *system.Info) { s.SecurityOptions = nil }, "seccomp"},
-		"rootless with cgroup v1": {func(s *system.Info) { s.CgroupVersion = "1"; s.SecurityOptions = []string{"name=rootless"} }, "ignores"},
-		"rootless, no driver":     {func(s *system.Info) { s.CgroupDriver = "none"; s.SecurityOptions = []string{"name=rootless"} }, "ignores"},
+		"nothing":                 {func(*system.Info) {}, "", ""},
+		"no memory limit":         {func(s *system.Info) { s.MemoryLimit = false }, "memory", "cgroup_enable=memory"},
+		"no swap limit":           {func(s *system.Info) { s.SwapLimit = false }, "swap", "swapaccount=1"},
+		"no process limit":        {func(s *system.Info) { s.PidsLimit = false }, "pids", "pids controller"},
+		"no CPU limit":            {func(s *system.Info) { s.CPUCfsQuota = false }, "cpu", "cpu controller"},
+		"rootless with cgroup v1": {func(s *system.Info) { s.CgroupVersion = "1"; s.SecurityOptions[1] = "name=rootless" }, "memory pids cpu", "Delegate="},
+		"rootless, no driver":     {func(s *system.Info) { s.CgroupDriver = "none"; s.SecurityOptions[1] = "name=rootless" }, "memory pids cpu", "Delegate="},
 	} {
 		s := full
+		s.SecurityOptions = slices.Clone(full.SecurityOptions)
 		c.spoil(&s)
-		if w := newEngineInfo(s, "1.41").Warnings; len(w) != 1 || !strings.Contains(w[0], c.say) {
-			t.Errorf("%s: %q, want one that says %q", name, w, c.say)
+		info := newEngineInfo(s, "1.41", true)
+		var limits []string
+		for _, u := range info.Unenforced {
+			limits = append(limits, u.Limit)
+			if !strings.Contains(u.Reason, c.say) {
+				t.Errorf("%s: %q does not say %q", name, u.Reason, c.say)
+			}
+		}
+		if got := strings.Join(limits, " "); got != c.limit || len(info.Warnings) > 0 {
+			t.Errorf("%s: %q, want %q; %q", name, got, c.limit, info.Warnings)
 		}
 	}
+	without := full
+	without.SwapLimit = false
+	if i := newEngineInfo(without, "1.41", false); len(i.Unenforced) > 0 {
+		t.Errorf("swap that there is not: %+v", i.Unenforced)
+	}
+	without.SecurityOptions = nil
+	if i := newEngineInfo(without, "1.41", false); len(i.Warnings) != 1 || !strings.Contains(i.Warnings[0], "seccomp") {
+		t.Errorf("no seccomp: %q", i.Warnings)
+	}
 	full.SecurityOptions = append(full.SecurityOptions, "name=rootless")
-	if i := newEngineInfo(full, "1.41"); len(i.Warnings) > 0 || !i.Remapped() {
+	if i := newEngineInfo(full, "1.41", true); len(i.Unenforced) > 0 || !i.Remapped() {
 		t.Errorf("rootless with cgroup v2: %+v", i)
+	}
+}
+
+func TestEngineGPUs(t *testing.T) {
+	for name, c := range map[string]struct {
+		info system.Info
+		want bool
+	}{
+		"none":    {system.Info{Runtimes: map[string]system.RuntimeWithStatus{"runc": {}}}, false},
+		"runtime": {system.Info{Runtimes: map[string]system.RuntimeWithStatus{"runc": {}, "nvidia": {}}}, true},
+		"CDI":     {system.Info{DiscoveredDevices: []system.DeviceInfo{{Source: "cdi", ID: "nvidia.com/gpu=0"}}}, true},
+		"other":   {system.Info{DiscoveredDevices: []system.DeviceInfo{{Source: "cdi", ID: "vendor.com/net=0"}}}, false},
+	} {
+		if got := newEngineInfo(c.info, "1.41", false).GPUs; got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -40,9 +39,8 @@ type Finding struct {
 
 // CheckDeps is what a check works with.
 type CheckDeps struct {
-	// Connect connects to the engine; it returns an executor, which the check
-	// closes, and sentences on limits that the engine does not enforce.
-	Connect func(context.Context) (executor.Executor, []string, error)
+	// Connect connects to the engine, whose executor the check closes.
+	Connect func(context.Context) (*Engine, error)
 	// Platform is the platform's client.
 	Platform runnerv1.RunnerServiceClient
 }
@@ -66,10 +64,12 @@ func (c *Checked) OK() bool {
 
 // Check proves that a runner with this configuration could run a job, without
 // taking the place of a runner: it looks at what a start needs and lets the
-// executor run a job of its own, of which nothing stays. Only a runner's
-// directories are made, if they are not there.
+// executor run jobs of its own, which look around and go against their limits, and
+// of which nothing stays. Only a runner's directories are made, if they are not
+// there.
 func Check(ctx context.Context, cfg *config.Config, deps CheckDeps) *Checked {
 	c := &checker{cfg: cfg, deps: deps, out: &Checked{}}
+	c.container("/")
 	c.directories()
 	c.disk()
 	user := c.users()
@@ -78,6 +78,7 @@ func Check(ctx context.Context, cfg *config.Config, deps CheckDeps) *Checked {
 	}
 	c.shim()
 	scenario := c.scenario()
+	c.relaxed()
 	if exec := c.engine(ctx); exec != nil {
 		if image := c.images(ctx, exec); c.out.OK() {
 			c.job(ctx, exec, image, scenario, user.all[0])
@@ -85,7 +86,7 @@ func Check(ctx context.Context, cfg *config.Config, deps CheckDeps) *Checked {
 			c.add("job", LevelSkipped, "not tried, because of the above")
 		}
 		if err := exec.Close(); err != nil {
-			c.add("engine", LevelWarning, "%v", err)
+			c.add(c.executorSubject(), LevelWarning, "%v", err)
 		}
 	}
 	c.platform(ctx)
@@ -129,54 +130,6 @@ func (c *checker) scenario() engine.Command {
 		c.add("scenario", LevelWarning, "the code has no digest: %v", err)
 	}
 	return command
-}
-
-// engine connects to the engine and tells what it can't enforce.
-func (c *checker) engine(ctx context.Context) executor.Executor {
-	exec, warnings, err := c.deps.Connect(ctx)
-	if err != nil {
-		c.out.Unreachable = errors.Is(err, executor.ErrUnavailable)
-		c.add("engine", LevelFailed, "%v", err)
-		for _, subject := range []string{"image", "job"} {
-			c.add(subject, LevelSkipped, "there is no engine to ask")
-		}
-		return nil
-	}
-	c.add("engine", LevelOK, "%s answers", exec.Version())
-	for _, w := range warnings {
-		c.add("limits", LevelWarning, "%s", w)
-	}
-	switch {
-	case len(warnings) > 0:
-	case exec.Name() == config.ExecutorDocker:
-		c.add("limits", LevelOK, "the engine enforces CPU, memory, swap and process limits and system call filters")
-	default:
-		c.add("limits", LevelOK, "this host enforces CPU, memory, swap and process limits; jobs are not isolated from it")
-	}
-	return exec
-}
-
-// images checks the default image, and the others that a study may ask for.
-func (c *checker) images(ctx context.Context, exec executor.Executor) (id string) {
-	id, err := exec.Resolve(ctx, c.cfg.Image)
-	switch {
-	case err != nil:
-		c.out.Unreachable = c.out.Unreachable || errors.Is(err, executor.ErrUnavailable)
-		c.add("image", LevelFailed, "%v", err)
-	case id == "":
-		c.add("image", LevelOK, "executor %s needs none", exec.Name())
-	default:
-		c.add("image", LevelOK, "%s is %s", c.cfg.Image, id)
-	}
-	for _, other := range c.cfg.AllowedImages {
-		if other == c.cfg.Image || strings.ContainsAny(other, "*?[") {
-			continue
-		}
-		if _, otherErr := exec.Resolve(ctx, other); otherErr != nil {
-			c.add("image", LevelWarning, "%v", otherErr)
-		}
-	}
-	return id
 }
 
 // platform asks the platform something that it must refuse, for the right reason.

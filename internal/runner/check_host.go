@@ -3,6 +3,8 @@ package runner
 import (
 	"debug/elf"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -64,8 +66,15 @@ func (c *checker) users() *slots {
 	}
 	if os.Geteuid() == 0 {
 		c.add("users", LevelOK, "%d slots, each with a user id of its own from %d on", len(s.all), s.all[0].uid)
-	} else {
-		c.add("users", LevelOK, "%d slots, all as user %d: jobs are kept apart by their containers alone", len(s.all), os.Geteuid())
+		return s
+	}
+	apart := "jobs are kept apart by their containers alone"
+	if c.isProcess() {
+		apart = "jobs can read and change each other's files and all that this user can"
+	}
+	c.add("users", LevelOK, "%d slots, all as user %d: %s; only a runner that root starts has a user for each slot and another owner for the results", len(s.all), os.Geteuid(), apart)
+	if c.cfg.OutputOwner.Set && c.cfg.OutputOwner.UID != os.Geteuid() {
+		c.add("users", LevelWarning, "sandbox.output_owner has no effect: the results are user %d's, and only root could give them to another", os.Geteuid())
 	}
 	return s
 }
@@ -94,4 +103,37 @@ func (c *checker) shim() {
 		}
 	}
 	c.add("shim", LevelOK, "%s is static", c.cfg.Shim)
+}
+
+// inContainer says whether this process is in a container, as engines mark them.
+// The mark alone can be left in a file system that a machine was made of: on the
+// host itself the first process has the same mounts, and the kernel's are seen.
+func inContainer(root string) bool {
+	if hostProcesses(root) && sameMounts(root) {
+		return false
+	}
+	for _, mark := range []string{".dockerenv", "run/.containerenv"} {
+		if _, err := os.Stat(filepath.Join(root, mark)); err == nil {
+			return true
+		}
+	}
+	// Kubernetes leaves no mark but its cgroups' names, where it shows them.
+	groups, _ := os.ReadFile(filepath.Join(root, "proc/1/cgroup"))
+	return strings.Contains(string(groups), "/kubepods")
+}
+
+// hostProcesses says whether processes are numbered as on the host: the kernel's
+// own, which no container has, are seen then, and the second is the parent of its
+// threads.
+func hostProcesses(root string) bool {
+	name, err := os.ReadFile(filepath.Join(root, "proc/2/comm"))
+	return err == nil && strings.TrimSpace(string(name)) == "kthreadd"
+}
+
+// sameMounts says whether the first process has this one's mounts. Only root may
+// look.
+func sameMounts(root string) bool {
+	first, err1 := os.Readlink(filepath.Join(root, "proc/1/ns/mnt"))
+	own, err2 := os.Readlink(filepath.Join(root, "proc/self/ns/mnt"))
+	return err1 == nil && err2 == nil && first == own
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,13 +17,17 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/tetryx/lynx-runner/executor"
+	"github.com/tetryx/lynx-runner/internal/runner/config"
 	runnerv1 "github.com/tetryx/lynx-runner/proto/lynx/runner/v1"
 )
 
-// confined is what a job in a proper container prints.
+// confined is what the check's jobs print in a proper container, both in one.
 const confined = `{"python": "3.11.2", "telemetry": {"ok": true, "value": null}, "files": {"ok": true, "value": null},
  "basilisk": {"ok": true, "value": "2.12.1"}, "network": {"ok": true, "value": ["lo"]}, "root": {"ok": true, "value": false},
- "status": {"ok": true, "value": {"Uid": "1600000000\t1600000000\t1600000000\t1600000000", "CapEff": "0000000000000000", "NoNewPrivs": "1", "Seccomp": "2"}}}`
+ "status": {"ok": true, "value": {"Uid": "1600000000\t1600000000\t1600000000\t1600000000", "CapEff": "0000000000000000", "NoNewPrivs": "1", "Seccomp": "2"}},
+ "memory": {"ok": true, "value": ""}, "pids": {"ok": true, "value": ""}, "cpu": {"ok": true, "value": ""}, "tmp": {"ok": true, "value": 1},
+ "filesize": {"ok": true, "value": 1}, "label": {"ok": true, "value": "docker-default (enforce)"}, "usermap": {"ok": true, "value": "0 0 4294967295\n"},
+ "refused": {"ok": true, "value": {"AF_ALG": true}}}`
 
 // checkBench is a bench whose job prints text.
 func checkBench(t *testing.T, shim, text string) *bench {
@@ -49,15 +54,16 @@ func buildShim(t *testing.T) string {
 }
 
 // check runs the check; afterwards nothing of its job may be left.
-func (b *bench) check(t *testing.T, connect error, warnings ...string) *Checked {
+func (b *bench) check(t *testing.T, connect error, engine Engine) *Checked {
 	t.Helper()
 	found := Check(t.Context(), b.cfg, CheckDeps{
 		Platform: b.platform.client(),
-		Connect: func(context.Context) (executor.Executor, []string, error) {
+		Connect: func(context.Context) (*Engine, error) {
 			if connect != nil {
-				return nil, nil, connect
+				return nil, connect
 			}
-			return b.executor, warnings, nil
+			engine.Executor = b.executor
+			return &engine, nil
 		},
 	})
 	for _, dir := range []string{b.cfg.OutputRoot, b.cfg.RuntimeDir, b.cfg.StateDir} {
@@ -84,16 +90,16 @@ func (c *Checked) finding(subject string, level Level) Finding {
 
 func TestCheckOfAGoodHost(t *testing.T) {
 	b := checkBench(t, buildShim(t), confined)
-	found := b.check(t, nil)
+	found := b.check(t, nil, Engine{Facts: []Finding{{Subject: "live-restore", Level: LevelOK, Detail: "on"}}})
 	if !found.OK() || found.Unreachable {
 		t.Errorf("findings %+v", found.Findings)
 	}
-	for _, subject := range []string{"output_root", "state_dir", "runtime_dir", "users", "shim", "scenario", "engine", "limits", "image", "job", "files", "telemetry", "basilisk", "sandbox"} {
+	for _, subject := range []string{"output_root", "state_dir", "runtime_dir", "users", "shim", "scenario", "engine", "limits", "image", "job", "files", "telemetry", "basilisk", "sandbox", "seccomp", "labels", "live-restore"} {
 		if found.finding(subject, LevelOK).Subject == "" {
 			t.Errorf("nothing about %s: %+v", subject, found.Findings)
 		}
 	}
-	if len(b.executor.handles) != 1 {
+	if len(b.executor.handles) != 2 {
 		t.Errorf("%d jobs ran", len(b.executor.handles))
 	}
 	// Jobs get other users at once: the check has given its own back.
@@ -104,21 +110,57 @@ func TestCheckOfAGoodHost(t *testing.T) {
 	s.close()
 }
 
-// TestCheckNamesTheTrouble: each trouble is found, said together with what to do,
-// and nothing is tried that it makes pointless.
-func TestCheckNamesTheTrouble(t *testing.T) {
-	shim := buildShim(t)
-	for name, tc := range map[string]struct {
-		change  func(t *testing.T, b *bench)
-		connect error
-		warn    []string
-		subject string
-		level   Level
-		says    string
-		jobs    int
-	}{
-		"no engine":              {connect: fmt.Errorf("%w: start Docker", executor.ErrUnavailable), subject: "engine", level: LevelFailed, says: "start Docker"},
-		"limits that do nothing": {warn: []string{"the engine can't limit memory"}, subject: "limits", level: LevelWarning, says: "memory", jobs: 1},
+// finds is what may be wrong, and how the check must tell it.
+type finds struct {
+	change  func(t *testing.T, b *bench)
+	connect error
+	engine  Engine
+	subject string
+	level   Level
+	says    string
+	jobs    int
+}
+
+// troublesBefore are found before a job has looked around, or by a job that goes
+// against its limits.
+func troublesBefore() map[string]finds {
+	return map[string]finds{
+		"no engine": {connect: fmt.Errorf("%w: start Docker", executor.ErrUnavailable), subject: "engine", level: LevelFailed, says: "start Docker"},
+		"a limit that does nothing": {engine: Engine{Unenforced: []executor.Unenforced{{Limit: "swap", Reason: "no swap limit: swapoff"}}},
+			subject: "limits", level: LevelFailed, says: "swapoff; a runner does not start like this, unless sandbox.unenforced names swap"},
+		"a limit that is given up": {engine: Engine{Unenforced: []executor.Unenforced{{Limit: "swap", Reason: "no swap limit"}}},
+			change: func(_ *testing.T, b *bench) { b.cfg.Sandbox.Unenforced = []string{"swap"} }, subject: "limits", level: LevelWarning, says: "accepted by", jobs: 2},
+		"something else missing": {engine: Engine{Warnings: []string{"no seccomp"}}, subject: "limits", level: LevelWarning, says: "no seccomp", jobs: 2},
+		"memory without a bound": {change: prints(`"memory": {"ok": true, "value": ""`, `"memory": {"ok": false, "value": "wrote to twice"`), subject: "limits", level: LevelFailed, says: "memory and swap does not hold: wrote to twice", jobs: 2},
+		"a bound that is given up": {change: func(t *testing.T, b *bench) {
+			b.cfg.Sandbox.Unenforced = []string{"memory"}
+			prints(`"memory": {"ok": true`, `"memory": {"ok": false`)(t, b)
+		}, subject: "limits", level: LevelWarning, says: "memory and swap does not hold", jobs: 2},
+		"processes without a bound": {change: prints(`"pids": {"ok": true`, `"pids": {"ok": false`), subject: "limits", level: LevelFailed, says: "pids does not hold", jobs: 2},
+		"CPU without a bound":       {change: prints(`"cpu": {"ok": true`, `"cpu": {"ok": false`), subject: "limits", level: LevelFailed, says: "CPU does not hold", jobs: 2},
+		"tmpfs without a bound":     {change: prints(`"tmp": {"ok": true`, `"tmp": {"ok": false`), subject: "limits", level: LevelFailed, says: "tmpfs does not hold", jobs: 2},
+		"another filter":            {change: prints(`"AF_ALG": true`, `"AF_ALG": false`), subject: "seccomp", level: LevelFailed, says: "lets through AF_ALG", jobs: 2},
+		"another runtime's filter": {change: func(t *testing.T, b *bench) {
+			b.cfg.Sandbox.Runtime = "runsc"
+			prints(`"AF_ALG": true`, `"AF_ALG": false`)(t, b)
+		}, subject: "seccomp", level: LevelWarning, says: "runtime runsc lets through AF_ALG", jobs: 2},
+		"the engine's filter": {change: func(t *testing.T, b *bench) {
+			b.cfg.Sandbox.Seccomp = config.SeccompEngine
+			prints(`"AF_ALG": true`, `"AF_ALG": false`)(t, b)
+		}, subject: "seccomp", level: LevelOK, says: "engine's own filter", jobs: 2},
+		"walls unknown":            {change: prints(`"refused": {"ok": true, "value": {"AF_ALG": true}`, `"refused": {"ok": false, "value": "OSError"`), subject: "sandbox", level: LevelWarning, says: "filters and labels", jobs: 2},
+		"GPUs that can't be given": {change: func(_ *testing.T, b *bench) { b.cfg.GPUs.All = true }, subject: "gpus", level: LevelFailed, says: "Container Toolkit"},
+		"relaxations": {change: func(_ *testing.T, b *bench) {
+			b.cfg.Relaxations = []config.Relaxation{{Setting: "sandbox.network", Value: "lab", Meaning: "jobs reach others"}}
+		}, subject: "relaxed", level: LevelWarning, says: "sandbox.network is lab: jobs reach others", jobs: 2},
+		"a network that is meant": {change: func(t *testing.T, b *bench) { b.cfg.Sandbox.Network = "lab"; prints(`["lo"]`, `["lo", "eth0"]`)(t, b) },
+			subject: "sandbox", level: LevelOK, says: "no capabilities, no root user", jobs: 2},
+		"capabilities that are meant": {change: func(t *testing.T, b *bench) {
+			b.cfg.Sandbox.Capabilities = []string{"CAP_KILL"}
+			prints(`0000000000000000`, `0000000000000020`)(t, b)
+		}, subject: "sandbox", level: LevelOK, says: "no network, no root user", jobs: 2},
+		"capabilities in vain": {change: func(_ *testing.T, b *bench) { b.cfg.Sandbox.Capabilities = []string{"CAP_KILL"} },
+			subject: "sandbox", level: LevelWarning, says: "the kernel takes them from every user but 0", jobs: 2},
 		"no image": {change: func(_ *testing.T, b *bench) {
 			b.executor.resolve = func(context.Context, string) (string, error) {
 				return "", fmt.Errorf("%w: build it", executor.ErrImage)
@@ -131,9 +173,9 @@ func TestCheckNamesTheTrouble(t *testing.T) {
 				}
 				return "sha256:1", nil
 			}
-		}, subject: "image", level: LevelWarning, says: "no other", jobs: 1},
+		}, subject: "image", level: LevelWarning, says: "no other", jobs: 2},
 		"no scenario":             {change: func(_ *testing.T, b *bench) { b.cfg.BasiliskEntrypoint = "no.py" }, subject: "scenario", level: LevelFailed, says: "basilisk_entrypoint"},
-		"no default scenario":     {change: func(_ *testing.T, b *bench) { b.cfg.BasiliskEntrypoint = "" }, subject: "scenario", level: LevelOK, says: "each study has to name one", jobs: 1},
+		"no default scenario":     {change: func(_ *testing.T, b *bench) { b.cfg.BasiliskEntrypoint = "" }, subject: "scenario", level: LevelOK, says: "each study has to name one", jobs: 2},
 		"no output root":          {change: func(_ *testing.T, b *bench) { b.cfg.OutputRoot = "/proc/nowhere" }, subject: "output_root", level: LevelFailed, says: "name another directory"},
 		"state that is open":      {change: openState, subject: "state_dir", level: LevelFailed, says: "chmod go-w"},
 		"no shim":                 {change: func(_ *testing.T, b *bench) { b.cfg.Shim = "/nowhere" }, subject: "shim", level: LevelFailed, says: "make build"},
@@ -146,23 +188,38 @@ func TestCheckNamesTheTrouble(t *testing.T) {
 		"no start": {change: func(_ *testing.T, b *bench) {
 			b.executor.start = func(context.Context, executor.Spec) error { return errors.New("no such runtime") }
 		}, subject: "job", level: LevelFailed, says: "no such runtime"},
-		"no telemetry":    {change: prints(`"telemetry": {"ok": true`, `"telemetry": {"ok": false`), subject: "telemetry", level: LevelFailed, says: "runtime_dir", jobs: 1},
-		"unreadable code": {change: prints(`"files": {"ok": true, "value": null`, `"files": {"ok": false, "value": "PermissionError"`), subject: "files", level: LevelFailed, says: "PermissionError", jobs: 1},
-		"no Basilisk":     {change: prints(`"basilisk": {"ok": true`, `"basilisk": {"ok": false`), subject: "basilisk", level: LevelWarning, says: "no Basilisk", jobs: 1},
-		"root":            {change: prints(`1600000000\t1600000000`, `0\t0`), subject: "sandbox", level: LevelFailed, says: "user 0", jobs: 1},
-		"capabilities":    {change: prints(`0000000000000000`, `00000000a80425fb`), subject: "sandbox", level: LevelFailed, says: "capabilities", jobs: 1},
-		"privileges":      {change: prints(`"NoNewPrivs": "1"`, `"NoNewPrivs": "0"`), subject: "sandbox", level: LevelFailed, says: "gain privileges", jobs: 1},
-		"no filter":       {change: prints(`"Seccomp": "2"`, `"Seccomp": "0"`), subject: "sandbox", level: LevelFailed, says: "not filtered", jobs: 1},
-		"a network":       {change: prints(`["lo"]`, `["lo", "eth0"]`), subject: "sandbox", level: LevelFailed, says: "a network", jobs: 1},
-		"writable image":  {change: prints(`"root": {"ok": true, "value": false`, `"root": {"ok": true, "value": true`), subject: "sandbox", level: LevelFailed, says: "image's files", jobs: 1},
-		"nothing known":   {change: prints(`"network": {"ok": true, "value": ["lo"]`, `"network": {"ok": false, "value": "OSError"`), subject: "sandbox", level: LevelWarning, says: "nothing can be said", jobs: 1},
-	} {
+	}
+}
+
+// troublesInside are found by the job that looks around.
+func troublesInside() map[string]finds {
+	return map[string]finds{
+		"no telemetry":    {change: prints(`"telemetry": {"ok": true`, `"telemetry": {"ok": false`), subject: "telemetry", level: LevelFailed, says: "runtime_dir", jobs: 2},
+		"unreadable code": {change: prints(`"files": {"ok": true, "value": null`, `"files": {"ok": false, "value": "PermissionError"`), subject: "files", level: LevelFailed, says: "PermissionError", jobs: 2},
+		"no Basilisk":     {change: prints(`"basilisk": {"ok": true`, `"basilisk": {"ok": false`), subject: "basilisk", level: LevelWarning, says: "no Basilisk", jobs: 2},
+		"root":            {change: prints(`1600000000\t1600000000`, `0\t0`), subject: "sandbox", level: LevelFailed, says: "user 0", jobs: 2},
+		"capabilities":    {change: prints(`0000000000000000`, `00000000a80425fb`), subject: "sandbox", level: LevelFailed, says: "capabilities", jobs: 2},
+		"privileges":      {change: prints(`"NoNewPrivs": "1"`, `"NoNewPrivs": "0"`), subject: "sandbox", level: LevelFailed, says: "gain privileges", jobs: 2},
+		"no filter":       {change: prints(`"Seccomp": "2"`, `"Seccomp": "0"`), subject: "sandbox", level: LevelFailed, says: "not filtered", jobs: 2},
+		"a network":       {change: prints(`["lo"]`, `["lo", "eth0"]`), subject: "sandbox", level: LevelFailed, says: "a network", jobs: 2},
+		"writable image":  {change: prints(`"root": {"ok": true, "value": false`, `"root": {"ok": true, "value": true`), subject: "sandbox", level: LevelFailed, says: "image's files", jobs: 2},
+		"nothing known":   {change: prints(`"network": {"ok": true, "value": ["lo"]`, `"network": {"ok": false, "value": "OSError"`), subject: "sandbox", level: LevelWarning, says: "nothing can be said", jobs: 2},
+	}
+}
+
+// TestCheckNamesTheTrouble: each trouble is found, said together with what to do,
+// and nothing is tried that it makes pointless.
+func TestCheckNamesTheTrouble(t *testing.T) {
+	shim := buildShim(t)
+	all := troublesBefore()
+	maps.Copy(all, troublesInside())
+	for name, tc := range all {
 		t.Run(name, func(t *testing.T) {
 			b := checkBench(t, shim, confined)
 			if tc.change != nil {
 				tc.change(t, b)
 			}
-			found := b.check(t, tc.connect, tc.warn...)
+			found := b.check(t, tc.connect, tc.engine)
 			f := found.finding(tc.subject, tc.level)
 			if !strings.Contains(f.Detail, tc.says) || f.Subject == "" {
 				t.Errorf("findings %+v; want %s %s: …%s…", found.Findings, tc.level, tc.subject, tc.says)
@@ -225,7 +282,7 @@ func TestCheckOfAJobThatHangs(t *testing.T) {
 	b.executor.script = func(job context.Context, p *program) executor.Exit { cancel(); return untilKilled(job, p) }
 	found := Check(ctx, b.cfg, CheckDeps{
 		Platform: b.platform.client(),
-		Connect:  func(context.Context) (executor.Executor, []string, error) { return b.executor, nil, nil },
+		Connect:  func(context.Context) (*Engine, error) { return &Engine{Executor: b.executor}, nil },
 	})
 	if f := found.finding("job", LevelFailed); !strings.Contains(f.Detail, "did not end") {
 		t.Errorf("findings %+v", found.Findings)
@@ -297,7 +354,7 @@ func TestProbeTellsARealServer(t *testing.T) {
 		}
 		return exited(0)
 	}
-	found := b.check(t, nil)
+	found := b.check(t, nil, Engine{})
 	for _, subject := range []string{"job", "files", "telemetry"} {
 		if found.finding(subject, LevelOK).Subject == "" {
 			t.Errorf("%s: %+v", subject, found.Findings)
@@ -306,5 +363,113 @@ func TestProbeTellsARealServer(t *testing.T) {
 	// This host is no container, and the check sees that.
 	if found.finding("sandbox", LevelFailed).Subject == "" {
 		t.Errorf("the host passes for a sandbox: %+v", found.Findings)
+	}
+	for _, limit := range []string{"memory and swap", "pids", "tmpfs"} {
+		if !slices.ContainsFunc(found.Findings, func(f Finding) bool {
+			return f.Level == LevelFailed && strings.Contains(f.Detail, "limit on "+limit+" does not hold")
+		}) {
+			t.Errorf("the host passes for one with a limit on %s: %+v", limit, found.Findings)
+		}
+	}
+	if f := found.finding("seccomp", LevelFailed); !strings.Contains(f.Detail, "AF_ALG") {
+		t.Errorf("the host passes for one with our filter: %+v", found.Findings)
+	}
+}
+
+// Of a process executor's check nobody reads about engines, images or containers.
+func TestCheckOfProcesses(t *testing.T) {
+	for name, change := range map[string]func(*testing.T, *bench){
+		"good":           func(*testing.T, *bench) {},
+		"no executor":    nil,
+		"no interpreter": ends(executor.Exit{Known: true, Code: 127, ExecError: "no such file"}),
+		"no Python":      ends(exited(1)),
+		"no telemetry":   prints(`"telemetry": {"ok": true`, `"telemetry": {"ok": false`),
+		"no Basilisk":    prints(`"basilisk": {"ok": true`, `"basilisk": {"ok": false`),
+		"no limits":      prints(`"memory": {"ok": true`, `"memory": {"ok": false`),
+	} {
+		b := checkBench(t, buildShim(t), confined)
+		b.cfg.Executor = config.ExecutorProcess
+		var connect error
+		if change == nil {
+			connect = errors.New("the state directory is not there")
+		} else {
+			change(t, b)
+		}
+		found := b.check(t, connect, Engine{})
+		if wantOK := name == "good" || name == "no Basilisk" || name == "no limits"; found.OK() != wantOK {
+			t.Errorf("%s: OK is %v: %+v", name, found.OK(), found.Findings)
+		}
+		for _, f := range found.Findings {
+			text := f.Subject + " " + f.Detail
+			for _, word := range []string{"engine", "image", "container", "tmpfs", "seccomp"} {
+				if strings.Contains(text, word) {
+					t.Errorf("%s: %q speaks of %s", name, text, word)
+				}
+			}
+		}
+	}
+}
+
+// A runner in a container is told what it needs; a machine that was made of an
+// image, whose marks are left, is not taken for one.
+func TestCheckInAContainer(t *testing.T) {
+	const marked, kernel, mounts = ".dockerenv", "proc/2/comm", "proc/1/ns/mnt"
+	for name, tc := range map[string]struct {
+		there []string
+		level Level // none: nothing is said
+		says  string
+	}{
+		"a host":                      {[]string{kernel, mounts}, "", ""},
+		"a host without rights":       {[]string{kernel}, "", ""},
+		"a host made of an image":     {[]string{kernel, mounts, marked}, "", ""},
+		"a container":                 {[]string{marked}, LevelFailed, "--pid=host"},
+		"another engine's":            {[]string{"run/.containerenv"}, LevelFailed, "--pid=host"},
+		"a pod":                       {[]string{"proc/1/cgroup"}, LevelFailed, "pid: host"},
+		"with the host's process ids": {[]string{marked, kernel}, LevelOK, "under the same path"},
+	} {
+		root := t.TempDir()
+		write := func(path, text string) {
+			if err := errors.Join(os.MkdirAll(filepath.Dir(filepath.Join(root, path)), 0o755), os.WriteFile(filepath.Join(root, path), []byte(text), 0o644)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, path := range tc.there {
+			switch path {
+			case kernel:
+				write(path, "kthreadd\n")
+			case "proc/1/cgroup":
+				write(path, "0::/kubepods.slice/x\n")
+			case mounts:
+				for _, at := range []string{"proc/1/ns", "proc/self/ns"} {
+					if err := errors.Join(os.MkdirAll(filepath.Join(root, at), 0o755), os.Symlink("mnt:[1]", filepath.Join(root, at, "mnt"))); err != nil {
+						t.Fatal(err)
+					}
+				}
+			default:
+				write(path, "")
+			}
+		}
+		c := &checker{cfg: newBench(t).cfg, out: &Checked{}}
+		c.container(root)
+		switch f := c.out.Findings; {
+		case tc.level == "" && len(f) > 0, tc.level != "" && (len(f) != 1 || f[0].Level != tc.level || !strings.Contains(f[0].Detail, tc.says)):
+			t.Errorf("%s: %+v, want %s with %q", name, f, tc.level, tc.says)
+		}
+	}
+}
+
+func TestLabels(t *testing.T) {
+	for label, says := range map[string]string{
+		"": "neither AppArmor nor SELinux", "unconfined": "no profile", "docker-default (enforce)": "AppArmor confines a job with the profile docker-default",
+		"system_u:system_r:container_t:s0:c1,c2": "SELinux confines a job as system_u",
+	} {
+		if got := labelText(label); !strings.Contains(got, says) {
+			t.Errorf("%q: %q, want %q", label, got, says)
+		}
+	}
+	for text, says := range map[string]string{"0 0 4294967295": "those of the host", "0 100000 65536": "is user 100000 outside", "": "not known", "x": "not known"} {
+		if got := userMapText(text); !strings.Contains(got, says) {
+			t.Errorf("%q: %q, want %q", text, got, says)
+		}
 	}
 }

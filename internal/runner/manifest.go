@@ -9,6 +9,7 @@ import (
 
 	"github.com/tetryx/lynx-runner/api"
 	"github.com/tetryx/lynx-runner/executor"
+	"github.com/tetryx/lynx-runner/internal/runner/config"
 	runnerv1 "github.com/tetryx/lynx-runner/proto/lynx/runner/v1"
 )
 
@@ -22,10 +23,12 @@ type manifest struct {
 	Image     manifestImage  `json:"image"`
 	Code      manifestCode   `json:"code"`
 	Limits    manifestLimits `json:"limits"`
-	ClaimedAt time.Time      `json:"claimed_at"`
-	StartedAt *time.Time     `json:"started_at,omitempty"`
-	EndedAt   time.Time      `json:"ended_at"`
-	Result    manifestResult `json:"result"`
+	// Relaxations are the ways in which the job was confined less than by default.
+	Relaxations []config.Relaxation `json:"relaxations"`
+	ClaimedAt   time.Time           `json:"claimed_at"`
+	StartedAt   *time.Time          `json:"started_at,omitempty"`
+	EndedAt     time.Time           `json:"ended_at"`
+	Result      manifestResult      `json:"result"`
 	// Artifacts are all of them, also those that a reported result had no room for.
 	Artifacts []api.Artifact `json:"artifacts"`
 }
@@ -88,9 +91,9 @@ func (j *job) manifest(rec *record, result *runnerv1.Result) manifest {
 			ID: cfg.RunnerID, Version: j.r.deps.Version, Host: host,
 			Executor: j.r.deps.Executor.Version(), Engine: rec.engine,
 		},
-		Image:     manifestImage{Reference: rec.image, ID: rec.imageID},
-		Code:      manifestCode{WorkingDirectory: cfg.WorkingDirectory, Entrypoint: rec.entry, Digest: rec.digest, Argv: rec.spec.Argv},
-		Limits:    limitsOf(rec.spec),
+		Image:  manifestImage{Reference: rec.image, ID: rec.imageID},
+		Code:   manifestCode{WorkingDirectory: cfg.WorkingDirectory, Entrypoint: rec.entry, Digest: rec.digest, Argv: rec.spec.Argv},
+		Limits: limitsOf(rec.spec), Relaxations: append([]config.Relaxation{}, cfg.Relaxations...),
 		ClaimedAt: rec.claimed.UTC(), EndedAt: result.GetEndedAt().AsTime(),
 		Result:    newManifestResult(result),
 		Artifacts: make([]api.Artifact, 0, len(rec.collected.Artifacts)),

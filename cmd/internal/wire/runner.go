@@ -36,8 +36,16 @@ type Runner struct {
 }
 
 // NewRunner makes a runner and prepares its connection to the platform, which
-// need not be there yet. If it fails, the executor is the caller's to close.
+// need not be there yet. It refuses to where the engine would ignore what the
+// configuration promises, and logs what that relaxes. If it fails, the executor is
+// the caller's to close.
 func NewRunner(o RunnerOptions) (*Runner, error) {
+	if err := refuse(o.Config, Describe(o.Executor)); err != nil {
+		return nil, err
+	}
+	for _, r := range o.Config.Relaxations {
+		o.Log.Warn("jobs are confined less than by default", "setting", r.Setting, "value", r.Value, "meaning", r.Meaning)
+	}
 	conn, err := Dial(o.Config.Server, o.Token)
 	if err != nil {
 		return nil, err
@@ -87,16 +95,4 @@ func newProcessExecutor(cfg *config.Config, log *slog.Logger) (executor.Executor
 		return nil, err
 	}
 	return exec, nil
-}
-
-// EngineWarnings are sentences on limits that an executor's engine does not
-// enforce.
-func EngineWarnings(exec executor.Executor) []string {
-	switch e := exec.(type) {
-	case *docker.Executor:
-		return e.Engine().Warnings
-	case *process.Executor:
-		return e.Warnings()
-	}
-	return nil
 }
