@@ -80,6 +80,8 @@ directory that can't be used.`,
 	f.StringVar(&flags.Listen, "listen", "", "address of the REST interface (default "+defaultListen+")")
 	f.StringVar(&flags.GRPCListen, "grpc-listen", "", "address of the runners' gRPC interface (default "+defaultGRPCListen+")")
 	f.StringVar(&flags.Data, "data", "", "data directory (default "+wire.DefaultData()+")")
+	f.BoolVar(&flags.KeepFiles, "keep-files", true, "take logs, telemetry and artifacts from the runners and keep them in <data>/files")
+	f.Int64Var(&flags.MaxAttemptBytes, "max-attempt-bytes", defaultMaxAttemptBytes, "most bytes of one attempt's files to keep; 0 is no bound")
 	f.BoolVar(&flags.NoAuth, "no-auth", false, "ask for no token; only with listeners on loopback or unix sockets")
 	return cmd
 }
@@ -91,13 +93,13 @@ func serve(ctx context.Context, s settings, log *slog.Logger) error {
 		return err
 	}
 	p, err := wire.StartPlatform(ctx, wire.PlatformOptions{
-		Data: s.Data, REST: rest, GRPC: grpc, Guard: guard, Version: version, Log: log,
+		Data: s.Data, KeepFiles: s.KeepFiles, MaxAttemptBytes: s.MaxAttemptBytes, REST: rest, GRPC: grpc, Guard: guard, Version: version, Log: log,
 	})
 	if err != nil {
 		return err
 	}
 	log.Info("the platform is up", "rest", rest.Addr().String(), "grpc", grpc.Addr().String(),
-		"data", s.Data, "token_file", s.tokenFile())
+		"data", s.Data, "keep_files", s.KeepFiles, "token_file", s.tokenFile())
 	select {
 	case <-ctx.Done():
 		log.Info("stopping")

@@ -23,6 +23,9 @@ import (
 const (
 	defaultListen     = "127.0.0.1:5969"
 	defaultGRPCListen = config.DefaultServer
+	// defaultMaxAttemptBytes has room for what a runner takes of a job by default,
+	// and as much telemetry.
+	defaultMaxAttemptBytes = 4 << 30
 )
 
 // settings is the server's configuration.
@@ -31,7 +34,11 @@ type settings struct {
 	Listen     string `yaml:"listen"`
 	GRPCListen string `yaml:"grpc_listen"`
 	Data       string `yaml:"data"`
-	NoAuth     bool   `yaml:"no_auth"`
+	// KeepFiles says that the files of attempts are kept, MaxAttemptBytes how many
+	// bytes of one; 0 is no bound.
+	KeepFiles       bool  `yaml:"keep_files"`
+	MaxAttemptBytes int64 `yaml:"max_attempt_bytes"`
+	NoAuth          bool  `yaml:"no_auth"`
 }
 
 // envConfig is the variable that the configuration file's path is taken from.
@@ -49,7 +56,10 @@ func variable(environ []string, name string) (value string) {
 
 // load merges defaults, the file, the environment and the flags that were given.
 func load(file string, environ []string, given *pflag.FlagSet, flags settings) (settings, error) {
-	s := settings{Listen: defaultListen, GRPCListen: defaultGRPCListen, Data: wire.DefaultData()}
+	s := settings{
+		Listen: defaultListen, GRPCListen: defaultGRPCListen, Data: wire.DefaultData(),
+		KeepFiles: true, MaxAttemptBytes: defaultMaxAttemptBytes,
+	}
 	if file == "" {
 		file = variable(environ, envConfig)
 	}
@@ -73,6 +83,10 @@ func load(file string, environ []string, given *pflag.FlagSet, flags settings) (
 			s.GRPCListen = flags.GRPCListen
 		case "data":
 			s.Data = flags.Data
+		case "keep-files":
+			s.KeepFiles = flags.KeepFiles
+		case "max-attempt-bytes":
+			s.MaxAttemptBytes = flags.MaxAttemptBytes
 		case "no-auth":
 			s.NoAuth = flags.NoAuth
 		}
@@ -86,29 +100,57 @@ const envPrefix = "LYNX_SERVER_"
 // environment takes the LYNX_SERVER_… variables; one without a value is as none,
 // LYNX_SERVER_CONFIG is no setting, and any other is an error.
 func (s *settings) environment(environ []string) error {
-	targets := map[string]*string{"LISTEN": &s.Listen, "GRPC_LISTEN": &s.GRPCListen, "DATA": &s.Data, "NO_AUTH": new(string)}
+	targets := map[string]func(string) error{
+		"LISTEN":            text(&s.Listen),
+		"GRPC_LISTEN":       text(&s.GRPCListen),
+		"DATA":              text(&s.Data),
+		"KEEP_FILES":        boolean(&s.KeepFiles),
+		"MAX_ATTEMPT_BYTES": number(&s.MaxAttemptBytes),
+		"NO_AUTH":           boolean(&s.NoAuth),
+	}
+	last := map[string]string{} // a variable that is there twice has the last value
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
 		short, ours := strings.CutPrefix(name, envPrefix)
 		if !ours || value == "" || name == envConfig {
 			continue
 		}
-		target, ok := targets[short]
-		if !ok {
+		if targets[short] == nil {
 			return fmt.Errorf("%s: no such setting%s", name, didYouMean(short, slices.Sorted(maps.Keys(targets))))
 		}
-		*target = value
+		last[short] = value
 	}
-	text := *targets["NO_AUTH"]
-	if text == "" {
+	for _, name := range slices.Sorted(maps.Keys(last)) {
+		if err := targets[name](last[name]); err != nil {
+			return fmt.Errorf("%s%s: %w", envPrefix, name, err)
+		}
+	}
+	return nil
+}
+
+func text(target *string) func(string) error {
+	return func(value string) error {
+		*target = value
 		return nil
 	}
-	noAuth, err := strconv.ParseBool(text)
-	if err != nil {
-		return fmt.Errorf("%sNO_AUTH: %q must be true or false", envPrefix, text)
+}
+
+func boolean(target *bool) func(string) error {
+	return func(value string) (err error) {
+		if *target, err = strconv.ParseBool(value); err != nil {
+			err = fmt.Errorf("%q must be true or false", value)
+		}
+		return err
 	}
-	s.NoAuth = noAuth
-	return nil
+}
+
+func number(target *int64) func(string) error {
+	return func(value string) (err error) {
+		if *target, err = strconv.ParseInt(value, 10, 64); err != nil {
+			err = fmt.Errorf("%q must be a whole number", value)
+		}
+		return err
+	}
 }
 
 func didYouMean(name string, valid []string) string {
@@ -127,6 +169,9 @@ func (s settings) checked() (settings, error) {
 	}
 	if s.Listen == s.GRPCListen && !strings.HasSuffix(s.Listen, ":0") {
 		return s, fmt.Errorf("listen and grpc_listen are both %q; they must differ", s.Listen)
+	}
+	if s.MaxAttemptBytes < 0 {
+		return s, fmt.Errorf("max_attempt_bytes is %d; it must be 0 (no bound) or more", s.MaxAttemptBytes)
 	}
 	var err error
 	if s.Data, err = filepath.Abs(s.Data); err != nil {

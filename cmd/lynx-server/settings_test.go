@@ -18,6 +18,8 @@ func given(t *testing.T, flags *settings, args ...string) *pflag.FlagSet {
 	f.StringVar(&flags.Listen, "listen", "", "")
 	f.StringVar(&flags.GRPCListen, "grpc-listen", "", "")
 	f.StringVar(&flags.Data, "data", "", "")
+	f.BoolVar(&flags.KeepFiles, "keep-files", true, "")
+	f.Int64Var(&flags.MaxAttemptBytes, "max-attempt-bytes", 0, "")
 	f.BoolVar(&flags.NoAuth, "no-auth", false, "")
 	if err := f.Parse(args); err != nil {
 		t.Fatal(err)
@@ -35,20 +37,22 @@ func file(t *testing.T, text string) string {
 }
 
 func TestPrecedence(t *testing.T) {
-	text := "listen: 127.0.0.1:1\ngrpc_listen: 127.0.0.1:2\ndata: /file\nno_auth: true\n"
+	text := "listen: 127.0.0.1:1\ngrpc_listen: 127.0.0.1:2\ndata: /file\nkeep_files: false\nmax_attempt_bytes: 5\nno_auth: true\n"
 	for name, c := range map[string]struct {
 		file    string
 		environ []string
 		args    []string
 		want    settings
 	}{
-		"file": {text, nil, nil, settings{"127.0.0.1:1", "127.0.0.1:2", "/file", true}},
-		"environment over file": {text, []string{"LYNX_SERVER_LISTEN=a:1", "LYNX_SERVER_NO_AUTH=false", "LYNX_SERVER_DATA="}, nil,
-			settings{"a:1", "127.0.0.1:2", "/file", false}},
-		"flags over both": {text, []string{"LYNX_SERVER_LISTEN=a:1", "LYNX_SERVER_DATA=/env"}, []string{"--listen", "b:1", "--no-auth=false"},
-			settings{"b:1", "127.0.0.1:2", "/env", false}},
+		"file": {text, nil, nil, settings{"127.0.0.1:1", "127.0.0.1:2", "/file", false, 5, true}},
+		"environment over file": {text, []string{"LYNX_SERVER_LISTEN=a:1", "LYNX_SERVER_NO_AUTH=false", "LYNX_SERVER_DATA=",
+			"LYNX_SERVER_KEEP_FILES=true", "LYNX_SERVER_MAX_ATTEMPT_BYTES=6"}, nil,
+			settings{"a:1", "127.0.0.1:2", "/file", true, 6, false}},
+		"flags over both": {text, []string{"LYNX_SERVER_LISTEN=a:1", "LYNX_SERVER_DATA=/env", "LYNX_SERVER_MAX_ATTEMPT_BYTES=6"},
+			[]string{"--listen", "b:1", "--no-auth=false", "--keep-files", "--max-attempt-bytes", "0"},
+			settings{"b:1", "127.0.0.1:2", "/env", true, 0, false}},
 		"defaults": {"{}", []string{"LYNX_SERVER_DATA=/d", "LYNX_RUNNER_IMAGE=x", "PATH=/bin"}, nil,
-			settings{defaultListen, defaultGRPCListen, "/d", false}},
+			settings{defaultListen, defaultGRPCListen, "/d", true, 4 << 30, false}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := file(t, c.file)
@@ -76,6 +80,8 @@ func TestSettingsThatAreRefused(t *testing.T) {
 		"unknown key":      {"lissen: 127.0.0.1:1\n", nil, nil, "listen"},
 		"unknown variable": {"{}", []string{"LYNX_SERVER_LISTN=x"}, nil, "did you mean LYNX_SERVER_LISTEN?"},
 		"no boolean":       {"{}", []string{"LYNX_SERVER_NO_AUTH=perhaps"}, nil, "true or false"},
+		"no number":        {"{}", []string{"LYNX_SERVER_MAX_ATTEMPT_BYTES=4Gi"}, nil, "LYNX_SERVER_MAX_ATTEMPT_BYTES: \"4Gi\" must be a whole number"},
+		"below 0":          {"max_attempt_bytes: -1\n", nil, nil, "max_attempt_bytes"},
 		"empty":            {"{}", nil, []string{"--data", ""}, "data is empty"},
 		"same address":     {"{}", nil, []string{"--listen", "127.0.0.1:5", "--grpc-listen", "127.0.0.1:5"}, "must differ"},
 	} {
@@ -95,7 +101,7 @@ func TestSettingsThatAreRefused(t *testing.T) {
 // TestTheShippedFile holds configs/lynx-server.yaml to the defaults it says it has.
 func TestTheShippedFile(t *testing.T) {
 	got, err := load("../../configs/lynx-server.yaml", nil, given(t, &settings{}), settings{})
-	if want := (settings{defaultListen, defaultGRPCListen, "/var/lib/lynx", false}); err != nil || got != want {
+	if want := (settings{defaultListen, defaultGRPCListen, "/var/lib/lynx", true, 4 << 30, false}); err != nil || got != want {
 		t.Errorf("%+v, %v; want %+v", got, err, want)
 	}
 }

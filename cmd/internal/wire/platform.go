@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -18,8 +19,10 @@ import (
 
 	"github.com/tetryx/lynx-runner/internal/platform"
 	"github.com/tetryx/lynx-runner/internal/platform/auth"
+	"github.com/tetryx/lynx-runner/internal/platform/live"
 	"github.com/tetryx/lynx-runner/internal/platform/rest"
 	"github.com/tetryx/lynx-runner/internal/platform/rpc"
+	"github.com/tetryx/lynx-runner/internal/platform/store/files"
 	"github.com/tetryx/lynx-runner/internal/platform/store/sqlite"
 	runnerv1 "github.com/tetryx/lynx-runner/proto/lynx/runner/v1"
 )
@@ -32,6 +35,11 @@ const stopWithin = 5 * time.Second
 type PlatformOptions struct {
 	// Data is the directory of the store.
 	Data string
+	// KeepFiles says that runners are to hand in the files of attempts, which are
+	// kept below Data/files; MaxAttemptBytes bounds those of one attempt, 0 is no
+	// bound.
+	KeepFiles       bool
+	MaxAttemptBytes int64
 	// REST and GRPC are listeners for the two interfaces; the platform closes
 	// them.
 	REST, GRPC net.Listener
@@ -47,6 +55,8 @@ type PlatformOptions struct {
 // Platform is a running platform.
 type Platform struct {
 	store  *sqlite.Store
+	files  *files.Store // nil if none are kept
+	live   *live.Hub
 	http   *http.Server
 	grpc   *grpc.Server
 	cancel context.CancelFunc
@@ -64,18 +74,31 @@ func StartPlatform(ctx context.Context, o PlatformOptions) (*Platform, error) {
 	if err != nil {
 		return nil, errors.Join(err, o.REST.Close(), o.GRPC.Close())
 	}
+	p := &Platform{store: store, live: live.New(), failed: make(chan struct{})}
+	if o.KeepFiles {
+		if p.files, err = files.Open(filepath.Join(o.Data, "files"), files.Options{MaxAttemptBytes: o.MaxAttemptBytes}); err != nil {
+			return nil, errors.Join(err, store.Close(), o.REST.Close(), o.GRPC.Close())
+		}
+	}
 	service := platform.New(store, platform.Options{HeartbeatInterval: o.Heartbeat, Log: o.Log})
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	handler := rest.New(service, rest.Options{Guard: o.Guard, Version: o.Version, Log: o.Log})
-	p := &Platform{
-		store: store, cancel: cancel, failed: make(chan struct{}),
-		http: rest.NewServer(endReads(run, handler), o.Log),
-		grpc: rpc.NewServer(service, o.Guard, o.Log, grpc.ChainUnaryInterceptor(endClaims(run))),
-	}
+	p.cancel = cancel
+	p.http = rest.NewServer(endReads(run, rest.New(service, p.restOptions(o))), o.Log)
+	p.grpc = rpc.NewServer(service, rpc.Options{
+		Guard: o.Guard, Files: p.files, MaxAttemptBytes: o.MaxAttemptBytes, Live: p.live, Log: o.Log,
+	}, grpc.ChainUnaryInterceptor(endClaims(run)))
 	p.wg.Go(func() { service.Run(run) })
 	p.wg.Go(func() { p.ended("REST", p.http.Serve(o.REST)) })
 	p.wg.Go(func() { p.ended("gRPC", p.grpc.Serve(o.GRPC)) })
 	return p, nil
+}
+
+func (p *Platform) restOptions(o PlatformOptions) rest.Options {
+	r := rest.Options{Guard: o.Guard, Version: o.Version, Live: p.live, Log: o.Log}
+	if p.files != nil { // else it would be an interface with a nil pointer
+		r.Files = p.files
+	}
+	return r
 }
 
 // endReads makes requests that change nothing, long polls among them, end with
@@ -126,7 +149,8 @@ func (p *Platform) Failed() <-chan struct{} { return p.failed }
 func (p *Platform) Stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopWithin)
 	defer cancel()
-	p.cancel() // long polls end at once
+	p.cancel()     // long polls end at once
+	p.live.Close() // as does what is watched
 	hard := context.AfterFunc(ctx, p.grpc.Stop)
 	p.grpc.GracefulStop()
 	hard()
@@ -139,6 +163,9 @@ func (p *Platform) Stop() error {
 	case <-p.failed:
 		failure = p.failure
 	default:
+	}
+	if p.files != nil {
+		failure = errors.Join(failure, p.files.Close())
 	}
 	return errors.Join(failure, p.store.Close())
 }

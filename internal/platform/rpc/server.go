@@ -12,6 +12,8 @@ import (
 	"github.com/tetryx/lynx-runner/api"
 	"github.com/tetryx/lynx-runner/internal/platform"
 	"github.com/tetryx/lynx-runner/internal/platform/auth"
+	"github.com/tetryx/lynx-runner/internal/platform/live"
+	"github.com/tetryx/lynx-runner/internal/platform/store/files"
 	runnerv1 "github.com/tetryx/lynx-runner/proto/lynx/runner/v1"
 )
 
@@ -37,29 +39,42 @@ const (
 type Server struct {
 	runnerv1.UnimplementedRunnerServiceServer
 
-	svc *platform.Service
-	log *slog.Logger
+	svc  *platform.Service
+	opts Options
+}
+
+// Options are what a Server needs besides the platform.
+type Options struct {
+	// Guard decides who may call.
+	Guard *auth.Guard
+	// Files keeps what attempts leave; nil if the platform keeps none. MaxAttemptBytes
+	// is its bound, which runners are told; 0 is none.
+	Files           *files.Store
+	MaxAttemptBytes int64
+	// Live brings the output of running attempts to those who watch.
+	Live *live.Hub
+	Log  *slog.Logger
 }
 
 // New makes the service alone, for a grpc.Server of one's own.
-func New(svc *platform.Service, log *slog.Logger) *Server {
-	return &Server{svc: svc, log: log}
-}
+func New(svc *platform.Service, o Options) *Server { return &Server{svc: svc, opts: o} }
 
 // NewServer makes a grpc.Server that lets in what guard does, bounds messages
 // and calls, and drops dead connections. The caller serves listeners with it.
 // Long polls hold up GracefulStop for at most a minute: follow it with Stop.
-func NewServer(svc *platform.Service, guard *auth.Guard, log *slog.Logger, opts ...grpc.ServerOption) *grpc.Server {
+//
+// A Tail lasts until the runner or Options.Live ends it: close that first.
+func NewServer(svc *platform.Service, o Options, opts ...grpc.ServerOption) *grpc.Server {
 	s := grpc.NewServer(append([]grpc.ServerOption{
 		grpc.MaxRecvMsgSize(MaxMessageBytes),
 		grpc.MaxSendMsgSize(MaxMessageBytes),
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPing, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingTimeout}),
-		grpc.ChainUnaryInterceptor(guard.Unary()),
-		grpc.ChainStreamInterceptor(guard.Stream()),
+		grpc.ChainUnaryInterceptor(o.Guard.Unary()),
+		grpc.ChainStreamInterceptor(o.Guard.Stream()),
 	}, opts...)...)
-	runnerv1.RegisterRunnerServiceServer(s, New(svc, log))
+	runnerv1.RegisterRunnerServiceServer(s, New(svc, o))
 	return s
 }
 
@@ -82,6 +97,8 @@ func (s *Server) Register(ctx context.Context, m *runnerv1.RegisterRequest) (*ru
 			GPUAvailable:             c.GetGpuAvailable(),
 			SupportedSimulationTypes: c.GetSupportedSimulationTypes(),
 		},
+		GPUs:    int64(c.GetGpus()),
+		Default: platform.Resources{CPUMillis: c.GetDefaultCpuMillis(), MemoryBytes: c.GetDefaultMemoryBytes()},
 	})
 	if err != nil {
 		return nil, s.status(ctx, err)
@@ -91,6 +108,8 @@ func (s *Server) Register(ctx context.Context, m *runnerv1.RegisterRequest) (*ru
 		HeartbeatInterval: durationpb.New(session.HeartbeatInterval),
 		OfflineAfter:      durationpb.New(session.OfflineAfter),
 		LeaseDuration:     durationpb.New(session.LeaseDuration),
+		KeepFiles:         s.opts.Files != nil,
+		MaxAttemptBytes:   s.opts.MaxAttemptBytes,
 	}, nil
 }
 
@@ -102,11 +121,19 @@ func (s *Server) ClaimJobs(ctx context.Context, m *runnerv1.ClaimJobsRequest) (*
 		return nil, s.status(ctx, err)
 	}
 	wait := min(m.GetWait().AsDuration(), maxWait)
-	assignments, err := s.svc.Claim(ctx, m.GetSessionId(), int(min(m.GetMaxJobs(), platform.MaxClaim)), wait)
+	assignments, err := s.svc.ClaimWithin(ctx, m.GetSessionId(), int(min(m.GetMaxJobs(), platform.MaxClaim)), free(m.GetFree()), wait)
 	if err != nil {
 		return nil, s.status(ctx, err)
 	}
 	return &runnerv1.ClaimJobsResponse{Assignments: assignments}, nil
+}
+
+// free is what a runner has left; nil if it does not say.
+func free(r *runnerv1.Resources) *platform.Resources {
+	if r == nil {
+		return nil
+	}
+	return &platform.Resources{CPUMillis: r.GetCpuMillis(), MemoryBytes: r.GetMemoryBytes(), GPUs: r.GetGpus()}
 }
 
 // Heartbeat implements runnerv1.RunnerServiceServer.

@@ -22,7 +22,9 @@ import (
 	"github.com/tetryx/lynx-runner/api"
 	"github.com/tetryx/lynx-runner/internal/platform"
 	"github.com/tetryx/lynx-runner/internal/platform/auth"
+	"github.com/tetryx/lynx-runner/internal/platform/live"
 	"github.com/tetryx/lynx-runner/internal/platform/rpc"
+	"github.com/tetryx/lynx-runner/internal/platform/store/files"
 	"github.com/tetryx/lynx-runner/internal/platform/store/sqlite"
 	"github.com/tetryx/lynx-runner/internal/study"
 	runnerv1 "github.com/tetryx/lynx-runner/proto/lynx/runner/v1"
@@ -68,12 +70,30 @@ func (c *clock) advance(d time.Duration) {
 type world struct {
 	svc    *platform.Service
 	clock  *clock
+	files  *files.Store
+	live   *live.Hub
 	socket string
+	// stop ends the server; it may be called again.
+	stop func()
 }
+
+// maxAttempt is the most bytes of one attempt's files.
+const maxAttempt = 1 << 20
 
 func start(t *testing.T, store platform.Store) *world {
 	t.Helper()
+	return startIn(t, store, t.TempDir())
+}
+
+// startIn starts a platform whose files lie in dir.
+func startIn(t *testing.T, store platform.Store, dir string) *world {
+	t.Helper()
+	kept, err := files.Open(dir, files.Options{MaxAttemptBytes: maxAttempt})
+	if err != nil {
+		t.Fatal(err)
+	}
 	w := &world{
+		files: kept, live: live.New(),
 		clock:  &clock{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)},
 		socket: filepath.Join(t.TempDir(), "rpc.sock"),
 	}
@@ -87,15 +107,18 @@ func start(t *testing.T, store platform.Store) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := rpc.NewServer(w.svc, guard, log)
+	srv := rpc.NewServer(w.svc, rpc.Options{Guard: guard, Files: w.files, MaxAttemptBytes: maxAttempt, Live: w.live, Log: log})
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(l) }()
-	t.Cleanup(func() {
+	w.stop = sync.OnceFunc(func() {
+		w.live.Close()
 		srv.Stop()
 		if err := <-done; err != nil {
 			t.Errorf("serve: %v", err)
 		}
+		_ = kept.Close()
 	})
+	t.Cleanup(w.stop)
 	return w
 }
 
@@ -127,6 +150,7 @@ func registration() *runnerv1.RegisterRequest {
 		RunnerId: "host-1.example", InstallationId: "i-1", Version: "0.1", Hostname: "host-1", Executor: "docker",
 		Capabilities: &runnerv1.Capabilities{
 			MaxConcurrentJobs: 2, CpuCores: 2, MemoryGb: 4, SupportedSimulationTypes: []string{"basilisk"},
+			Gpus: 1, DefaultCpuMillis: 250, DefaultMemoryBytes: 1 << 20,
 		},
 	}
 }
@@ -190,6 +214,9 @@ func TestRegisterTellsTheTimes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if !res.GetKeepFiles() || res.GetMaxAttemptBytes() != maxAttempt {
+		t.Errorf("files: %v", res)
+	}
 	if res.GetSessionId() == "" || res.GetHeartbeatInterval().AsDuration() != 10*time.Second ||
 		res.GetOfflineAfter().AsDuration() != 30*time.Second || res.GetLeaseDuration().AsDuration() != time.Minute {
 		t.Errorf("answer %v", res)
@@ -199,7 +226,8 @@ func TestRegisterTellsTheTimes(t *testing.T) {
 		t.Fatal(err)
 	}
 	if v.State != api.RunnerIdle || v.Hostname != "host-1" || v.Executor != "docker" || v.Version != "0.1" ||
-		v.Capabilities.MaxConcurrentJobs != 2 || v.Capabilities.CPUCores != 2 || v.Capabilities.MemoryGB != 4 {
+		v.Capabilities.MaxConcurrentJobs != 2 || v.Capabilities.CPUCores != 2 || v.Capabilities.MemoryGB != 4 ||
+		v.GPUs != 1 || v.Default != (platform.Resources{CPUMillis: 250, MemoryBytes: 1 << 20}) {
 		t.Errorf("the platform knows %+v", v)
 	}
 }
@@ -358,6 +386,28 @@ type broken struct{ platform.Store }
 
 func (broken) Update(context.Context, func(platform.Tx) error) error {
 	return errors.New("disk /secret/place is full")
+}
+
+// What is free reaches the platform, and that a runner pauses.
+func TestFreeAndPaused(t *testing.T) {
+	w := start(t, open(t))
+	w.submit(t) // jobs of 500 mCPU
+	r := w.runner(t)
+	res, err := r.rpc.ClaimJobs(t.Context(), &runnerv1.ClaimJobsRequest{
+		SessionId: r.session, MaxJobs: 2, Free: &runnerv1.Resources{CpuMillis: 999, MemoryBytes: 4 << 30},
+	})
+	if err != nil || len(res.GetAssignments()) != 1 {
+		t.Errorf("claimed %d, %v; want what fits", len(res.GetAssignments()), err)
+	}
+	if _, err := r.rpc.Heartbeat(t.Context(), &runnerv1.HeartbeatRequest{SessionId: r.session, Paused: "no disk"}); err != nil {
+		t.Fatal(err)
+	}
+	if v, err := w.svc.Runner(t.Context(), "host-1.example"); err != nil || v.Paused != "no disk" {
+		t.Errorf("paused %q, %v", v.Paused, err)
+	}
+	if got := r.claim(1, 0); len(got) != 0 {
+		t.Errorf("a paused runner was given %v", got)
+	}
 }
 
 // A fault of the platform is one to try again, and says nothing about its inside.

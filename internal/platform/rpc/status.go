@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/tetryx/lynx-runner/internal/platform"
+	"github.com/tetryx/lynx-runner/internal/platform/store/files"
 	runnerv1 "github.com/tetryx/lynx-runner/proto/lynx/runner/v1"
 )
 
@@ -23,6 +24,13 @@ var refusals = []struct {
 	// A runner names nothing but attempts that it was given. One that does not
 	// exist is of a platform that has lost its data: nobody will ever want it.
 	{platform.ErrNotFound, codes.FailedPrecondition, runnerv1.ReasonStaleToken},
+	{files.ErrPath, codes.InvalidArgument, ""},
+	{files.ErrSize, codes.InvalidArgument, ""},
+	{files.ErrTooLarge, codes.FailedPrecondition, ""},
+	{files.ErrDigest, codes.DataLoss, ""},
+	{files.ErrOffset, codes.Aborted, ""},
+	{files.ErrReplaced, codes.Aborted, ""},
+	{files.ErrDiskFull, codes.ResourceExhausted, ""},
 }
 
 // status makes a gRPC error of one of the platform's. What is no refusal is a
@@ -34,13 +42,24 @@ func (s *Server) status(ctx context.Context, err error) error {
 		return status.Error(codes.InvalidArgument, err.Error())
 	}
 	for _, r := range refusals {
-		if errors.Is(err, r.err) {
-			return runnerv1.NewError(r.code, r.reason, err.Error())
+		if !errors.Is(err, r.err) {
+			continue
 		}
+		if r.code == codes.ResourceExhausted {
+			s.opts.Log.WarnContext(ctx, "a runner's files are not kept for now", "error", err)
+		}
+		if r.reason == "" {
+			return status.Error(r.code, err.Error())
+		}
+		return runnerv1.NewError(r.code, r.reason, err.Error())
 	}
-	if ctx.Err() != nil {
+	var broken cut
+	switch {
+	case errors.As(err, &broken):
+		return broken.error
+	case ctx.Err() != nil:
 		return status.FromContextError(ctx.Err()).Err()
 	}
-	s.log.ErrorContext(ctx, "runner call failed", "error", err)
+	s.opts.Log.ErrorContext(ctx, "runner call failed", "error", err)
 	return status.Error(codes.Unavailable, "the platform could not do this now; its log says why")
 }

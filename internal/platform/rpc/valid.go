@@ -65,6 +65,15 @@ func checkCapabilities(c *runnerv1.Capabilities) error {
 	if err := checkAmount("capabilities.memory_gb", c.GetMemoryGb()); err != nil {
 		return err
 	}
+	if n := c.GetGpus(); n > maxSlots {
+		return bad("capabilities.gpus", "%d; at most %d", n, maxSlots)
+	}
+	if n := c.GetDefaultCpuMillis(); n < 0 {
+		return bad("capabilities.default_cpu_millis", "%d; it must not be below 0", n)
+	}
+	if n := c.GetDefaultMemoryBytes(); n < 0 {
+		return bad("capabilities.default_memory_bytes", "%d; it must not be below 0", n)
+	}
 	types := c.GetSupportedSimulationTypes()
 	if len(types) < 1 || len(types) > maxTypes {
 		return bad("capabilities.supported_simulation_types", "%d entries; there must be 1 to %d", len(types), maxTypes)
@@ -95,6 +104,9 @@ func checkClaim(m *runnerv1.ClaimJobsRequest) error {
 
 func checkHeartbeat(m *runnerv1.HeartbeatRequest) error {
 	if err := checkSession(m.GetSessionId()); err != nil {
+		return err
+	}
+	if err := checkText("paused", m.GetPaused(), maxSentence); err != nil {
 		return err
 	}
 	if n := len(m.GetHeld()); n > maxHeld {

@@ -48,17 +48,20 @@ func TestMalformedMessages(t *testing.T) {
 
 	t.Run("register", func(t *testing.T) {
 		for field, spoil := range map[string]func(*runnerv1.RegisterRequest){
-			"runner_id":                       func(m *runnerv1.RegisterRequest) { m.RunnerId = "" },
-			"runner_id: \"../":                func(m *runnerv1.RegisterRequest) { m.RunnerId = "../x" },
-			"runner_id: \"a":                  func(m *runnerv1.RegisterRequest) { m.RunnerId = strings.Repeat("a", 129) },
-			"installation_id":                 func(m *runnerv1.RegisterRequest) { m.InstallationId = "a b" },
-			"version":                         func(m *runnerv1.RegisterRequest) { m.Version = strings.Repeat("v", 1025) },
-			"hostname":                        func(m *runnerv1.RegisterRequest) { m.Hostname = strings.Repeat("v", 1025) },
-			"executor":                        func(m *runnerv1.RegisterRequest) { m.Executor = "podman" },
-			"capabilities: missing":           func(m *runnerv1.RegisterRequest) { m.Capabilities = nil },
-			"capabilities.max_concurrent_job": func(m *runnerv1.RegisterRequest) { m.Capabilities.MaxConcurrentJobs = 0 },
-			"capabilities.cpu_cores":          func(m *runnerv1.RegisterRequest) { m.Capabilities.CpuCores = math.NaN() },
-			"capabilities.memory_gb":          func(m *runnerv1.RegisterRequest) { m.Capabilities.MemoryGb = -1 },
+			"runner_id":                                  func(m *runnerv1.RegisterRequest) { m.RunnerId = "" },
+			"runner_id: \"../":                           func(m *runnerv1.RegisterRequest) { m.RunnerId = "../x" },
+			"runner_id: \"a":                             func(m *runnerv1.RegisterRequest) { m.RunnerId = strings.Repeat("a", 129) },
+			"installation_id":                            func(m *runnerv1.RegisterRequest) { m.InstallationId = "a b" },
+			"version":                                    func(m *runnerv1.RegisterRequest) { m.Version = strings.Repeat("v", 1025) },
+			"hostname":                                   func(m *runnerv1.RegisterRequest) { m.Hostname = strings.Repeat("v", 1025) },
+			"executor":                                   func(m *runnerv1.RegisterRequest) { m.Executor = "podman" },
+			"capabilities: missing":                      func(m *runnerv1.RegisterRequest) { m.Capabilities = nil },
+			"capabilities.max_concurrent_job":            func(m *runnerv1.RegisterRequest) { m.Capabilities.MaxConcurrentJobs = 0 },
+			"capabilities.cpu_cores":                     func(m *runnerv1.RegisterRequest) { m.Capabilities.CpuCores = math.NaN() },
+			"capabilities.memory_gb":                     func(m *runnerv1.RegisterRequest) { m.Capabilities.MemoryGb = -1 },
+			"capabilities.gpus":                          func(m *runnerv1.RegisterRequest) { m.Capabilities.Gpus = 1 << 30 },
+			"capabilities.default_cpu_millis":            func(m *runnerv1.RegisterRequest) { m.Capabilities.DefaultCpuMillis = -1 },
+			"capabilities.default_memory_bytes":          func(m *runnerv1.RegisterRequest) { m.Capabilities.DefaultMemoryBytes = -1 },
 			"capabilities.supported_simulation_types: 0": func(m *runnerv1.RegisterRequest) { m.Capabilities.SupportedSimulationTypes = nil },
 			"capabilities.supported_simulation_types[1]": func(m *runnerv1.RegisterRequest) { m.Capabilities.SupportedSimulationTypes = []string{"a", ""} },
 		} {
@@ -91,6 +94,8 @@ func TestMalformedMessages(t *testing.T) {
 		}
 		_, err := client.Heartbeat(t.Context(), &runnerv1.HeartbeatRequest{})
 		malformed(t, err, "session_id")
+		_, err = client.Heartbeat(t.Context(), &runnerv1.HeartbeatRequest{SessionId: "s", Paused: strings.Repeat("x", 1<<20)})
+		malformed(t, err, "paused")
 	})
 	t.Run("started", func(t *testing.T) {
 		good := &runnerv1.AttemptRef{AttemptId: "j-1", Token: &runnerv1.Token{}}
