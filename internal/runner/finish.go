@@ -27,6 +27,8 @@ func (j *job) collect(ctx context.Context, rec *record) {
 	rec.collected, err = artifact.Collect(ctx, rec.paths.output, artifactLimits(j.r.cfg.Limits.Output))
 	note(rec, "artifacts", err)
 	rec.warnings = append(rec.warnings, rec.collected.Warnings...)
+	rec.warnings = append(rec.warnings, artifact.Sweep(rec.paths.log)...)
+	j.measureAll(ctx, rec)
 	rec.metrics, rec.leftOut, err = artifact.Metrics(rec.paths.output)
 	if err != nil {
 		// What a scenario writes there is its own affair.
@@ -38,6 +40,16 @@ func (j *job) collect(ctx context.Context, rec *record) {
 		} else {
 			note(rec, "telemetry", os.Remove(rec.paths.telemetryLog))
 		}
+	}
+}
+
+// measureAll finds what the job wrote after the last look at it.
+func (j *job) measureAll(ctx context.Context, rec *record) {
+	limits := artifactLimits(j.r.cfg.Limits.Output)
+	use, err := artifact.Usage(ctx, limits, rec.paths.output, rec.paths.log)
+	note(rec, "measuring the output", err)
+	if rec.collected.LimitExceeded == "" {
+		rec.collected.LimitExceeded = overLimit(use, limits)
 	}
 }
 
@@ -64,7 +76,7 @@ func (j *job) giveAway(rec *record, result *runnerv1.Result) {
 	if j.r.owner == nil || rec.paths.dir == "" {
 		return
 	}
-	if err := artifact.Chown(ownPath(rec.paths.handle), j.r.owner.UID, j.r.owner.GID); err != nil {
+	if err := artifact.Chown(ownPath(rec.paths.handle), j.slot.uid, j.r.owner.UID, j.r.owner.GID); err != nil {
 		j.log.Warn("cannot give the results to their owner", "directory", rec.paths.dir, "error", err)
 		result.Warnings = append(result.Warnings, "The files could not all be given to their owner: "+rec.paths.readable(sentence(err.Error())))
 	}

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -52,10 +53,11 @@ func (rec *record) endedAt(now time.Time) time.Time {
 }
 
 // breach tells of the watchdog's verdict and of how fast the kill was, if it was
-// the kill that ended the job.
+// the kill that ended the job. A value that is no number is in the message: the
+// protocol has none for it.
 func breach(rec *record) *runnerv1.Breach {
 	v := rec.verdict
-	if v == nil {
+	if v == nil || !finite(v.Value) || !finite(v.Time) {
 		return nil
 	}
 	b := &runnerv1.Breach{Condition: condition(v.Condition), Value: v.Value, TimeSeconds: v.Time, ReceivedAt: timestamppb.New(rec.arrived)}
@@ -65,6 +67,8 @@ func breach(rec *record) *runnerv1.Breach {
 	}
 	return b
 }
+
+func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
 func condition(c study.Condition) *runnerv1.Condition {
 	return &runnerv1.Condition{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
@@ -172,10 +173,14 @@ func (j *job) killUntilGone(ctx context.Context, rec *record, h executor.Handle)
 func (j *job) watchOutput(ctx context.Context, p paths) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var done sync.WaitGroup
+	unlinked := &artifact.Unlinked{UID: j.slot.uid, Dir: p.output, Step: j.r.cfg.Limits.Output.TotalBytes / 8}
+	if j.slot.uid == os.Geteuid() {
+		unlinked = nil // nobody can tell this job's processes from others of the user
+	}
 	done.Go(func() {
 		for pause := j.r.pace.usage; sleep(ctx, pause); {
 			began := time.Now()
-			j.checkOutput(ctx, p)
+			j.checkOutput(ctx, p, unlinked)
 			// Looking takes a tenth of the time at most.
 			pause = max(j.r.pace.usage, 9*time.Since(began))
 		}
@@ -184,9 +189,14 @@ func (j *job) watchOutput(ctx context.Context, p paths) (stop func()) {
 }
 
 // checkOutput ends a job that has written more than it may.
-func (j *job) checkOutput(ctx context.Context, p paths) {
+func (j *job) checkOutput(ctx context.Context, p paths, unlinked *artifact.Unlinked) {
 	limits := artifactLimits(j.r.cfg.Limits.Output)
 	use, err := j.r.measure(ctx, limits, p.output, p.log)
+	if err == nil && unlinked != nil {
+		var hidden int64
+		hidden, err = unlinked.Measure(ctx)
+		use.Allocated += hidden
+	}
 	if err != nil {
 		if ctx.Err() == nil {
 			j.log.Warn("cannot measure the job's output", "error", err)

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"strconv"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -23,14 +24,14 @@ const (
 // such a bit on a stranger's program would act for the new owner.
 //
 // Links are given away themselves, never what they point at. Regular files with
-// several hard links and devices are left alone, because they may be more than
-// this tree's. Every entry is handled through a descriptor of itself, so nothing
+// several hard links and devices may be more than this tree's: only those that
+// belong to from, the job's user, are changed. Every entry is handled through a descriptor of itself, so nothing
 // outside the tree changes whatever is done to it meanwhile.
 //
 // An error doesn't end the work; the first few are returned together. A runner
 // that is not root can pass its own ids, to have only the modes mended.
-func Chown(dir string, uid, gid int) error {
-	c := chowner{uid: uid, gid: gid}
+func Chown(dir string, from, uid, gid int) error {
+	c := chowner{from: from, uid: uid, gid: gid}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return err
@@ -60,8 +61,8 @@ func Chown(dir string, uid, gid int) error {
 }
 
 type chowner struct {
-	uid, gid int
-	errs     []error
+	from, uid, gid int
+	errs           []error
 }
 
 // problem keeps the first few errors.
@@ -74,7 +75,7 @@ func (c *chowner) problem(rel string, err error) {
 // one changes one entry.
 func (c *chowner) one(e entry) {
 	kind := e.info.Mode().Type()
-	if kind&fs.ModeDevice != 0 || kind == 0 && links(e.info) != 1 {
+	if (kind&fs.ModeDevice != 0 || kind == 0 && links(e.info) != 1) && ownerOf(e.info) != c.from {
 		return
 	}
 	if err := c.change(e); err != nil {
@@ -99,6 +100,14 @@ func (c *chowner) change(e entry) error {
 		}
 	}
 	return unix.Fchownat(int(f.Fd()), "", c.uid, c.gid, unix.AT_EMPTY_PATH)
+}
+
+// ownerOf is the user that an entry belongs to.
+func ownerOf(info fs.FileInfo) int {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return int(st.Uid)
+	}
+	return -1
 }
 
 // mended is the mode that an entry gets.

@@ -11,6 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// nobody is a job's user where none is known.
+const nobody = -1
+
 // someone is a user that no test runs as.
 const someone = 54321
 
@@ -30,7 +33,7 @@ func TestChownMendsModes(t *testing.T) {
 	} {
 		must(t, os.Chmod(filepath.Join(dir, name), mode))
 	}
-	must(t, Chown(dir, os.Getuid(), os.Getgid()))
+	must(t, Chown(dir, nobody, os.Getuid(), os.Getgid()))
 	for name, want := range map[string]fs.FileMode{
 		"file": 0o600, "program": 0o755, "shut": fs.ModeDir | 0o700, "shut/inner": 0o600,
 		"open": 0o664, ".": fs.ModeDir | 0o775,
@@ -55,7 +58,7 @@ func TestChownGivesAwayTheTreeAndNothingElse(t *testing.T) {
 	must(t, unix.Mknod(filepath.Join(dir, "device"), unix.S_IFCHR|0o600, int(unix.Mkdev(1, 5))))
 	must(t, os.Link(filepath.Join(dir, "twin"), filepath.Join(filepath.Dir(outside), "twin")))
 
-	must(t, Chown(dir, someone, someone+1))
+	must(t, Chown(dir, nobody, someone, someone+1))
 	for _, name := range []string{".", "d", "d/file", "link", "d/dirlink", "dangling", "fifo", "socket"} {
 		if _, uid, gid := lstat(t, filepath.Join(dir, name)); uid != someone || gid != someone+1 {
 			t.Errorf("%s belongs to %d:%d", name, uid, gid)
@@ -76,14 +79,39 @@ func TestChownGivesAwayTheTreeAndNothingElse(t *testing.T) {
 func TestChownOfADeepTree(t *testing.T) {
 	dir := t.TempDir()
 	must(t, os.MkdirAll(filepath.Join(dir, strings.Repeat("d/", 300)), 0o755))
-	err := Chown(dir, os.Getuid(), os.Getgid())
+	err := Chown(dir, nobody, os.Getuid(), os.Getgid())
 	if err == nil || !strings.Contains(err.Error(), "deeper than 256") {
 		t.Errorf("error is %v", err)
 	}
 }
 
 func TestChownErrors(t *testing.T) {
-	if err := Chown(filepath.Join(t.TempDir(), "none"), 1, 1); err == nil {
+	if err := Chown(filepath.Join(t.TempDir(), "none"), nobody, 1, 1); err == nil {
 		t.Error("a missing directory is no error")
+	}
+}
+
+// What belonged to the job's user is given away whatever it is: a second name of
+// a file, or a device that no driver answers, must not keep a slot's user id.
+func TestChownOfTheJobsOwn(t *testing.T) {
+	if !root() {
+		t.Skip("only root can give files away")
+	}
+	dir := tree(t, map[string]string{"one": "x", "other": "x"})
+	outside := secret(t)
+	must(t, os.Link(filepath.Join(dir, "one"), filepath.Join(dir, "two")))
+	must(t, os.Link(outside, filepath.Join(dir, "stolen")))
+	must(t, unix.Mknod(filepath.Join(dir, "whiteout"), unix.S_IFCHR|0o600, 0))
+	for _, name := range []string{"one", "whiteout"} {
+		must(t, os.Lchown(filepath.Join(dir, name), someone, someone))
+	}
+	must(t, Chown(dir, someone, someone+1, someone+2))
+	for _, name := range []string{"one", "two", "other", "whiteout"} {
+		if _, uid, gid := lstat(t, filepath.Join(dir, name)); uid != someone+1 || gid != someone+2 {
+			t.Errorf("%s belongs to %d:%d", name, uid, gid)
+		}
+	}
+	if _, uid, _ := lstat(t, outside); uid == someone+1 {
+		t.Error("a file outside was given away")
 	}
 }
