@@ -20,6 +20,9 @@ import (
 //   - setting the priority of anything but the calling thread: an idle shim beside
 //     busy children neither reports nor dies
 //   - io_uring, whose operations no filter sees
+//   - fallocate, and the ioctls of type 'X' that do the same: they take the whole
+//     disk in one call, in no time and, where they keep the file's size, past
+//     RLIMIT_FSIZE, so that no look at the output could come soon enough
 //   - modify_ldt and uselib, which only 16- and 32-bit programs use
 //
 // Whatever is not listed fails with EPERM. Libraries that probe for a call and
@@ -36,8 +39,8 @@ var allowed = slices.Concat(callsFiles, callsMetadata, callsMemory, callsProcess
 
 var callsFiles = []string{
 	"open", "openat", "openat2", "creat", "close", "close_range", "read", "readv", "pread64", "preadv", "preadv2",
-	"write", "writev", "pwrite64", "pwritev", "pwritev2", "lseek", "dup", "dup2", "dup3", "fcntl", "flock", "ioctl",
-	"fsync", "fdatasync", "sync", "syncfs", "sync_file_range", "ftruncate", "truncate", "fallocate", "fadvise64",
+	"write", "writev", "pwrite64", "pwritev", "pwritev2", "lseek", "dup", "dup2", "dup3", "fcntl", "flock",
+	"fsync", "fdatasync", "sync", "syncfs", "sync_file_range", "ftruncate", "truncate", "fadvise64",
 	"readahead", "copy_file_range", "sendfile", "splice", "tee", "vmsplice", "pipe", "pipe2", "memfd_create",
 	"io_setup", "io_destroy", "io_submit", "io_cancel", "io_getevents", "io_pgetevents", "cachestat",
 	"name_to_handle_at", "mknod", "mknodat",
@@ -111,6 +114,27 @@ var callsSystem = []string{"uname", "sysinfo", "getrandom"}
 // filter, and io_uring hides its operations.
 var absent = []string{"clone3", "io_uring_setup", "io_uring_enter", "io_uring_register"}
 
+// unsupported are calls that libraries do without where the file system does not
+// have them: the C library's posix_fallocate then writes the blocks.
+var unsupported = []string{"fallocate"}
+
+// preallocation is the type (_IOC_TYPE) of the ioctls that allocate blocks, from
+// FS_IOC_RESVSP to FS_IOC_ZERO_RANGE, and freeze or trim file systems.
+const preallocation = 'X'
+
+// otherIoctls allows the ioctls of every other type. "Not of the type" can't be
+// said of some of an argument's bits, of which the kernel uses the lower 32: so
+// one rule for each bit of the type, which allows what differs in it.
+func otherIoctls() (rules []specs.LinuxSyscall) {
+	for bit := range uint64(8) {
+		mask := uint64(1) << (8 + bit)
+		rules = append(rules, when("ioctl", specs.LinuxSeccompArg{
+			Index: 1, Value: mask, ValueTwo: ^(uint64(preallocation) << 8) & mask, Op: specs.OpMaskedEqual,
+		}))
+	}
+	return rules
+}
+
 // socketFamilies are what a job may open sockets of.
 var socketFamilies = []uint64{unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK}
 
@@ -130,12 +154,13 @@ const newNamespaces = unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC |
 // spells it. For an architecture not known here the filter binds the engine's
 // native ABI.
 func defaultSeccomp(architecture string) *specs.LinuxSeccomp {
-	enosys := uint(unix.ENOSYS)
+	enosys, unsupportedErrno := uint(unix.ENOSYS), uint(unix.EOPNOTSUPP)
 	p := &specs.LinuxSeccomp{
 		DefaultAction: specs.ActErrno,
 		Syscalls: []specs.LinuxSyscall{
 			{Names: allowed, Action: specs.ActAllow},
 			{Names: absent, Action: specs.ActErrno, ErrnoRet: &enosys},
+			{Names: unsupported, Action: specs.ActErrno, ErrnoRet: &unsupportedErrno},
 			when("clone", specs.LinuxSeccompArg{Index: 0, Value: newNamespaces, ValueTwo: 0, Op: specs.OpMaskedEqual}),
 			when("socketpair", specs.LinuxSeccompArg{Index: 0, Value: unix.AF_UNIX, Op: specs.OpEqualTo}),
 			when("prlimit64", specs.LinuxSeccompArg{Index: 0, Value: 0, Op: specs.OpEqualTo}),
@@ -148,6 +173,7 @@ func defaultSeccomp(architecture string) *specs.LinuxSeccomp {
 	p.Syscalls = append(p.Syscalls,
 		when("setpriority", specs.LinuxSeccompArg{Index: 0, Value: unix.PRIO_PROCESS, Op: specs.OpEqualTo}, self),
 		when("ioprio_set", specs.LinuxSeccompArg{Index: 0, Value: ioprioWhoProcess, Op: specs.OpEqualTo}, self))
+	p.Syscalls = append(p.Syscalls, otherIoctls()...)
 	for _, f := range socketFamilies {
 		p.Syscalls = append(p.Syscalls, when("socket", specs.LinuxSeccompArg{Index: 0, Value: f, Op: specs.OpEqualTo}))
 	}

@@ -26,7 +26,7 @@ func TestSeccompForbids(t *testing.T) {
 		"bpf", "perf_event_open", "userfaultfd", "keyctl", "add_key", "request_key", "init_module", "finit_module",
 		"delete_module", "kexec_load", "kexec_file_load", "reboot", "swapon", "swapoff", "acct", "quotactl", "iopl", "ioperm",
 		"open_by_handle_at", "fanotify_init", "lookup_dcookie", "nfsservctl", "syslog", "settimeofday", "clock_settime",
-		"sethostname", "setdomainname", "vhangup", "modify_ldt", "uselib", "_sysctl", "mbind", "move_pages", "vm86",
+		"sethostname", "setdomainname", "vhangup", "modify_ldt", "uselib", "_sysctl", "mbind", "move_pages", "vm86", "fallocate", "ioctl",
 	} {
 		if slices.Contains(allowed, name) {
 			t.Errorf("%s is allowed without a condition", name)
@@ -58,12 +58,34 @@ func TestSeccompConditions(t *testing.T) {
 	for _, s := range defaultSeccomp("x86_64").Syscalls {
 		switch {
 		case s.Action == specs.ActErrno:
-			if s.ErrnoRet == nil || *s.ErrnoRet != 38 || !slices.Contains(s.Names, "clone3") {
-				t.Errorf("%v: want ENOSYS for what libraries probe", s.Names)
+			want := uint(38)
+			if slices.Contains(s.Names, "fallocate") {
+				want = 95
+			}
+			if s.ErrnoRet == nil || *s.ErrnoRet != want {
+				t.Errorf("%v: want errno %d for what libraries probe", s.Names, want)
 			}
 		case len(s.Args) > 0:
-			if op := s.Args[0].Op; op != specs.OpEqualTo && s.Names[0] != "clone" {
+			if op := s.Args[0].Op; op != specs.OpEqualTo && s.Names[0] != "clone" && s.Names[0] != "ioctl" {
 				t.Errorf("%v: compared by %s", s.Names, op)
+			}
+		}
+	}
+}
+
+// TestSeccompIoctl: whatever a 64-bit argument has in its other bits, an ioctl of
+// the type that allocates blocks meets none of the rules, and any other one does.
+func TestSeccompIoctl(t *testing.T) {
+	allowed := func(request uint64) bool {
+		return slices.ContainsFunc(otherIoctls(), func(s specs.LinuxSyscall) bool {
+			a := s.Args[0]
+			return a.Index == 1 && a.Op == specs.OpMaskedEqual && request&a.Value == a.ValueTwo
+		})
+	}
+	for kind := range uint64(256) {
+		for _, rest := range []uint64{0, 0x40300028, 0x4030002a, 0x40300039, 0xffffffff_ffff00ff, 1 << 32, 0xc0040077} {
+			if request := rest | kind<<8; allowed(request) != (kind != 'X') {
+				t.Errorf("request %#x: allowed is %t", request, allowed(request))
 			}
 		}
 	}

@@ -28,6 +28,8 @@ type Image struct {
 	Name string
 	// Files maps absolute paths in the image to executable files on this machine.
 	Files map[string]string
+	// Modes has the permissions of files that are not 0755, such as 04755.
+	Modes map[string]int64
 	// Config is the image's container configuration, as in the OCI image
 	// specification (Env, Entrypoint, User, Volumes, …).
 	Config map[string]any
@@ -51,7 +53,7 @@ func (i Image) Archive() (archive []byte, id string, err error) {
 	if err != nil {
 		return nil, "", err
 	}
-	archive, err = pack(map[string][]byte{"manifest.json": manifest, name: config, "layer.tar": layer})
+	archive, err = pack(map[string][]byte{"manifest.json": manifest, name: config, "layer.tar": layer}, nil)
 	return archive, "sha256:" + digest(config), err
 }
 
@@ -64,15 +66,23 @@ func (i Image) layer() ([]byte, error) {
 		}
 		contents[path[1:]] = b
 	}
-	return pack(contents)
+	modes := map[string]int64{}
+	for path, mode := range i.Modes {
+		modes[path[1:]] = mode
+	}
+	return pack(contents, modes)
 }
 
 // pack makes a tar archive in which nothing depends on when or where.
-func pack(files map[string][]byte) ([]byte, error) {
+func pack(files map[string][]byte, modes map[string]int64) ([]byte, error) {
 	var buf bytes.Buffer
 	w := tar.NewWriter(&buf)
 	for _, name := range slices.Sorted(maps.Keys(files)) {
-		h := &tar.Header{Name: name, Mode: 0o755, Size: int64(len(files[name])), ModTime: time.Unix(0, 0), Format: tar.FormatUSTAR}
+		mode, ok := modes[name]
+		if !ok {
+			mode = 0o755
+		}
+		h := &tar.Header{Name: name, Mode: mode, Size: int64(len(files[name])), ModTime: time.Unix(0, 0), Format: tar.FormatUSTAR}
 		if err := w.WriteHeader(h); err != nil {
 			return nil, err
 		}
