@@ -20,7 +20,7 @@ var limitsProgram string
 const (
 	triedMemory   = 64 << 20
 	triedPids     = 64
-	triedCPUMilli = 200
+	triedCPUMilli = 300
 )
 
 // tried is what check_limits.py prints: of each limit whether it held, and how that

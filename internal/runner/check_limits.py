@@ -62,9 +62,9 @@ def throttled():
 
 
 def cpu():
-    """A second's work takes longer. A busy host looks the same, but for its counters."""
+    """Half a second's work takes longer. A busy host looks the same, but for its counters."""
     before, start, used = throttled(), time.monotonic(), time.process_time()
-    while time.monotonic() < start + 0.6:
+    while time.monotonic() < start + 0.5:
         pass
     share = (time.process_time() - used) / (time.monotonic() - start)
     if throttled() > before or share < 2 * limits["cpu_millis"] / 1000:
