@@ -13,6 +13,7 @@ import (
 	"github.com/tetryx/lynx-runner/executor/process"
 	"github.com/tetryx/lynx-runner/internal/runner"
 	"github.com/tetryx/lynx-runner/internal/runner/config"
+	"github.com/tetryx/lynx-runner/internal/runner/host"
 	runnerv1 "github.com/tetryx/lynx-runner/proto/lynx/runner/v1"
 )
 
@@ -45,6 +46,10 @@ func NewRunner(o RunnerOptions) (*Runner, error) {
 	}
 	for _, r := range o.Config.Relaxations {
 		o.Log.Warn("jobs are confined less than by default", "setting", r.Setting, "value", r.Value, "meaning", r.Meaning)
+	}
+	// Jobs, which are less protected, and the engine's containers do not inherit it.
+	if _, err := host.Protect(); err != nil {
+		o.Log.Warn("the kernel may end the runner before its jobs where memory is short", "error", err)
 	}
 	conn, err := Dial(o.Config.Server, o.Token)
 	if err != nil {

@@ -276,7 +276,7 @@ func TestExample(t *testing.T) {
 		if strings.Contains(line, "data_mounts:") || strings.Contains(line, "source:") || strings.Contains(line, "BSK_") || strings.Contains(line, "output_owner:") {
 			continue
 		}
-		if strings.HasPrefix(line, "# sandbox:") || strings.HasPrefix(line, "#   ") {
+		if strings.HasPrefix(line, "# sandbox:") || strings.HasPrefix(line, "# reserve:") || strings.HasPrefix(line, "#   ") {
 			line = strings.TrimPrefix(line, "# ")
 		}
 		uncommented.WriteString(line)
@@ -284,13 +284,14 @@ func TestExample(t *testing.T) {
 	full := mustLoad(t, uncommented.String(), nil, nil)
 	for _, path := range Paths() {
 		shown := full.Origin(path).Kind == "file" || slices.Contains([]string{"sandbox.data_mounts", "sandbox.output_owner", "sandbox.grace"}, path)
-		if strings.HasPrefix(path, "sandbox.") && !shown {
+		if (strings.HasPrefix(path, "sandbox.") || strings.HasPrefix(path, "reserve.")) && !shown {
 			t.Errorf("the example does not show %s", path)
 		}
 	}
 	if len(full.Relaxations) > 0 {
 		t.Errorf("what the example shows as defaults relaxes them: %v", full.Relaxations)
 	}
+	full.Reserve.MemoryBytes, full.Capabilities.MemoryGB = c.Reserve.MemoryBytes, c.Capabilities.MemoryGB // as the host has
 	full.Limits.MaxCPUMillis, full.Limits.MaxMemoryBytes = c.Limits.MaxCPUMillis, c.Limits.MaxMemoryBytes
 	if diff := cmp.Diff(c, full, cmpopts.IgnoreUnexported(Config{}), cmpopts.EquateEmpty(), cmpopts.SortSlices(func(a, b specs.POSIXRlimit) bool { return a.Type < b.Type }),
 		cmpopts.IgnoreFields(Config{}, "WorkingDirectory")); diff != "" {
