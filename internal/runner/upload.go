@@ -202,22 +202,24 @@ func (q *uploads) settle(ctx context.Context, u *upload, err error) {
 	}
 }
 
-// failed has an upload tried again later, unless that has happened too often.
+// failed has an upload tried again later, unless that has happened too often: then
+// it stays with who tried it.
 func (q *uploads) failed(u *upload, err error) (over bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	u.busy = false
 	if away(err) || status.Code(err) == codes.ResourceExhausted {
 		if u.moved > 0 { // It gets on, if in pieces.
 			q.wait = q.r.pace.backoff()
 		}
 		q.until = time.Now().Add(q.wait.next())
+	} else if u.tries++; u.tries >= uploadTries {
+		return true
 	} else {
-		u.tries++
 		u.due = time.Now().Add(u.wait.next())
 	}
+	u.busy = false
 	q.signal()
-	return u.tries >= uploadTries
+	return false
 }
 
 // finish forgets an upload that is over.
