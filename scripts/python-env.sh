@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes the Python environments below .cache: venv (linting and testing the Python
-# code) and venv-protoc (generating its protobuf code). Everything is pinned with
-# hashes; what is current is left alone.
+# code), venv-protoc (generating its protobuf code) and venv-openapi (testing the
+# REST interface). Everything is pinned with hashes; what is current is left alone.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -22,3 +22,4 @@ environment() { # environment DIRECTORY LOCKFILE
 }
 environment .cache/venv sdk/python/dev-requirements.lock
 environment .cache/venv-protoc sdk/python/generate-requirements.lock
+environment .cache/venv-openapi scripts/openapi-requirements.lock

@@ -13,3 +13,4 @@ lock() { # lock DIRECTORY/NAME OPTION...
 lock images/basilisk/requirements --python-version 3.11 --python-platform x86_64-manylinux_2_28
 lock sdk/python/dev-requirements --python-version 3.11 --universal
 lock sdk/python/generate-requirements --python-version 3.11 --universal
+lock scripts/openapi-requirements --python-version 3.11 --universal

@@ -31,6 +31,9 @@ go test ./tests/simulation
 step "Go tests against the Docker engine and Basilisk"
 go test -tags engine -count=1 -timeout 40m -p 1 ./executor/... ./tests/... ./bench/...
 
+step "The REST interface against its OpenAPI document"
+scripts/openapi-check.sh
+
 step "Python: SDK and scenario"
 $python -m pytest -q sdk/python scenarios
 

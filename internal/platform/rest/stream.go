@@ -12,6 +12,8 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/tetryx/lynx-runner/api"
 )
 
 // writeWithin is how long a client may take for each piece of an answer that is
@@ -136,14 +138,16 @@ func eventResponse(a huma.API, description string, events map[string]any) *huma.
 			Properties: map[string]*huma.Schema{
 				"id":    {Type: huma.TypeString, Description: "Opaque; send it as Last-Event-ID to go on behind this event."},
 				"event": {Type: huma.TypeString, Enum: []any{name}},
-				"data":  data,
+				"data": {Type: huma.TypeString, Extensions: map[string]any{
+					"contentMediaType": api.JSON, "contentSchema": data,
+				}},
 			},
 		})
 	}
 	return &huma.Response{
 		Description: description,
 		Content: map[string]*huma.MediaType{eventMedia: {Schema: &huma.Schema{
-			Type: huma.TypeArray, Title: "Server-sent events", Items: &huma.Schema{OneOf: kinds},
+			Type: huma.TypeObject, Title: "Server-sent event", Description: "Each event of the stream.", OneOf: kinds,
 		}}},
 	}
 }

@@ -49,9 +49,25 @@ func (h *handler) registerSubmit(a huma.API) {
 		SkipValidateBody: true,
 		RequestBody: &huma.RequestBody{
 			Required: true,
-			Content:  map[string]*huma.MediaType{api.JSON: {Schema: schema}, api.YAML: {Schema: schema}},
+			Content:  map[string]*huma.MediaType{api.JSON: {Schema: schema, Example: exampleStudy()}, api.YAML: {Schema: schema}},
 		},
 	}, h.submit)
+}
+
+// exampleStudy is a small study, as JSON.
+func exampleStudy() any {
+	type object = map[string]any
+	return object{
+		"name": "my-first-batch",
+		"config": object{
+			"simulation":  object{"name": "My Simulation", "version": "1.0.0"},
+			"monte_carlo": object{"runs": 5, "sampling_method": "latin_hypercube", "seed": 42},
+			"dispersions": object{"mass_kg": object{
+				"distribution": object{"type": "normal", "mean": 100, "std_dev": 5}, "units": "kg",
+			}},
+			"compute": object{"max_parallel_jobs": 5, "job_timeout_seconds": 600},
+		},
+	}
 }
 
 func (h *handler) submit(ctx context.Context, in *submission) (*api.Submission, error) {

@@ -103,7 +103,7 @@ func TestTelemetryOfManyVariables(t *testing.T) {
 // platform.
 func TestTelemetryTableThatIsNone(t *testing.T) {
 	good := table(t, row{1, "h", 1, "km"})
-	for _, bad := range []string{"", "PAR1", strings.Repeat("PAR1", 10), good[:len(good)-9] + "xxxx" + good[len(good)-5:], strings.Replace(good, "time", "tide", -1)} {
+	for _, bad := range []string{"", "PAR1", strings.Repeat("PAR1", 10), good[:len(good)-9] + "xxxx" + good[len(good)-5:], strings.ReplaceAll(good, "time", "tide")} {
 		a := reported(t, bad).get("/jobs/id-3/telemetry")
 		if a.status != 500 && a.status != 200 {
 			t.Errorf("%d %s", a.status, a.body)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tetryx/lynx-runner/api"
+	"github.com/tetryx/lynx-runner/internal/platform/rest"
 )
 
 // The answer is held back until the batch has changed.
@@ -157,5 +158,18 @@ func TestOpenAPI(t *testing.T) {
 	}
 	if _, ok := doc.Components.Schemas["ErrorModel"]; ok {
 		t.Error("a form of errors is documented that no answer has")
+	}
+}
+
+// The study that the document shows is accepted.
+func TestDocumentedStudyIsOne(t *testing.T) {
+	w := start(t)
+	example, err := json.Marshal(rest.Document().Paths["/jobs"].Post.RequestBody.Content[api.JSON].Example)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := decode[api.Submission](t, w.do("POST", "/jobs", string(example), media(api.JSON)), 201)
+	if got.TotalJobs != 5 || got.Seed != 42 || len(got.Warnings) != 0 {
+		t.Errorf("submission %+v", got)
 	}
 }
