@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"slices"
 	"strings"
@@ -59,10 +60,13 @@ func TestSpread(t *testing.T) {
 
 func TestTable(t *testing.T) {
 	var out bytes.Buffer
-	if err := printTable(&out, []line{{what: "a", bound: "≤ 1", ours: "2", peer: "3", held: holds(false, "0.7 ×")}}); err != nil {
+	err := errors.Join(printHead(&out),
+		printLines(&out, []line{{what: "a", bound: "≤ 1", ours: "2", peer: "3", held: holds(false, "0.7 ×")}}),
+		printLines(&out, []line{{what: "b", held: holds(true, "")}}))
+	if err != nil {
 		t.Fatal(err)
 	}
-	want := "| What | Bound | Lynx | Peer | Held |\n|---|---|---|---|---|\n| a | ≤ 1 | 2 | 3 | no, 0.7 × |\n"
+	want := "| What | Bound | Lynx | Peer | Held |\n|---|---|---|---|---|\n| a | ≤ 1 | 2 | 3 | no, 0.7 × |\n| b |  |  |  | yes |\n"
 	if out.String() != want {
 		t.Errorf("%s", out.String())
 	}

@@ -87,17 +87,22 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
-	var lines []line
+	fmt.Fprintf(stdout, "%d CPUs, %s, %s; medians of %d, with quartiles, or extremes of fewer than eight\n\n",
+		runtime.NumCPU(), engineVersion(ctx), runtime.Version(), o.reps)
+	if err := printHead(stdout); err != nil {
+		return err
+	}
 	for _, r := range chosen {
 		fmt.Fprintf(os.Stderr, "%s: %s\n", r.name, r.what)
-		more, err := r.measure(ctx, w, o)
+		lines, err := r.measure(ctx, w, o)
 		if err != nil {
 			return fmt.Errorf("%s: %w", r.name, err)
 		}
-		lines = append(lines, more...)
+		if err := printLines(stdout, lines); err != nil {
+			return err
+		}
 	}
-	fmt.Fprintf(stdout, "%d CPUs, %s, %s; medians of %d, with quartiles, or extremes of fewer than eight\n\n", runtime.NumCPU(), engineVersion(ctx), runtime.Version(), o.reps)
-	return printTable(stdout, lines)
+	return nil
 }
 
 func rowNames() string {

@@ -3,16 +3,19 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"time"
 )
 
 // script is a peer's, in bench/peers.
-func (w *world) script(ctx context.Context, name string, environ []string, args ...string) (time.Duration, error) {
+func (w *world) script(ctx context.Context, name string, args ...string) (time.Duration, error) {
 	cmd := exec.CommandContext(ctx, w.root+"/bench/peers/"+name, args...)
-	cmd.Env = append(os.Environ(), environ...)
+	// An interrupt ends the whole loop, and waits for the containers that run.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = 30 * time.Second
 	began := time.Now()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return 0, fmt.Errorf("%s: %w: %s", name, err, out)

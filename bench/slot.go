@@ -36,7 +36,7 @@ func slotRow(ctx context.Context, w *world, o options) (_ []line, err error) {
 		ours = append(ours, median(times))
 		times = nil
 		for range o.jobs {
-			took, err := w.script(ctx, "docker-run.sh", nil, image, w.path("work"), w.path("peer"), "/lynx/work/job", "empty")
+			took, err := w.script(ctx, "docker-run.sh", image, w.path("work"), w.path("peer"), "/lynx/work/job", "empty")
 			if err != nil {
 				return nil, err
 			}

@@ -29,20 +29,17 @@ func holds(ok bool, detail string) string {
 	return text
 }
 
-// printTable prints the lines as a Markdown table.
-func printTable(w io.Writer, lines []line) error {
-	cells := [][]string{{"What", "Bound", "Lynx", "Peer", "Held"}}
+// printHead begins a Markdown table.
+func printHead(w io.Writer) error {
+	_, err := fmt.Fprintf(w, "| What | Bound | Lynx | Peer | Held |\n%s|\n", strings.Repeat("|---", 5))
+	return err
+}
+
+// printLines goes on with it.
+func printLines(w io.Writer, lines []line) error {
 	for _, l := range lines {
-		cells = append(cells, []string{l.what, l.bound, l.ours, l.peer, l.held})
-	}
-	for i, row := range cells {
-		if _, err := fmt.Fprintf(w, "| %s |\n", strings.Join(row, " | ")); err != nil {
+		if _, err := fmt.Fprintf(w, "| %s | %s | %s | %s | %s |\n", l.what, l.bound, l.ours, l.peer, l.held); err != nil {
 			return err
-		}
-		if i == 0 {
-			if _, err := fmt.Fprintln(w, strings.Repeat("|---", len(row))+"|"); err != nil {
-				return err
-			}
 		}
 	}
 	return nil

@@ -39,7 +39,7 @@ func tutorialRow(ctx context.Context, w *world, o options) (_ []line, err error)
 		if err := writeConfigs(dir, runs); err != nil {
 			return nil, err
 		}
-		took, err = w.script(ctx, "docker-loop.sh", nil, image, code, dir, strconv.Itoa(slots))
+		took, err = w.script(ctx, "docker-loop.sh", image, code, dir, strconv.Itoa(slots))
 		if err != nil {
 			return nil, err
 		}

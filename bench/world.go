@@ -211,7 +211,7 @@ func start(log, name string, args ...string) (*process, error) {
 // stop ends a program in order, or else by two signals, which make a runner kill
 // its jobs.
 func (p *process) stop() error {
-	for range 2 {
+	for _, patience := range []time.Duration{20 * time.Second, time.Minute} {
 		_ = p.cmd.Process.Signal(syscall.SIGTERM)
 		select {
 		case <-p.ended:
@@ -219,7 +219,7 @@ func (p *process) stop() error {
 				return fmt.Errorf("%s: %w: %s", filepath.Base(p.cmd.Path), p.err, p.tail())
 			}
 			return nil
-		case <-time.After(20 * time.Second):
+		case <-time.After(patience):
 		}
 	}
 	_ = p.cmd.Process.Kill()
