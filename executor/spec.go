@@ -50,7 +50,9 @@ type Spec struct {
 	// slash. Never a shell line.
 	Argv []string
 	// Env is the job's whole environment, "KEY=value". The executor adds only
-	// TETRYX_TELEMETRY_URL and TETRYX_TELEMETRY_TARGET, if Telemetry is set.
+	// TETRYX_TELEMETRY_URL and TETRYX_TELEMETRY_TARGET, if Telemetry is set, and,
+	// where nothing else keeps GPUs from the job, the variables that name its own
+	// (CUDA_VISIBLE_DEVICES and the like).
 	Env []string
 	// Image is the image's id as Resolve returned it. Empty for process.
 	Image string
