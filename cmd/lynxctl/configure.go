@@ -17,20 +17,32 @@ import (
 // working directory and the study needs one, it is a copy of the study's.
 func (l *local) configure(o cli.LocalOptions, state string) (*config.Config, error) {
 	code := filepath.Join(l.private, "work")
+	if err := commandFor(o.Executor, o); err != nil {
+		return nil, err
+	}
 	cfg, err := l.load(o, code, state)
 	if err != nil {
 		return nil, err
 	}
+	if err := commandFor(cfg.Executor, o); err != nil {
+		return nil, err
+	}
 	s := o.Simulation
 	switch types := cfg.Capabilities.SimulationTypes; {
-	case len(s.Command) > 0 && cfg.Executor == config.ExecutorProcess:
-		return nil, fmt.Errorf("%s has a simulation.command, which runs in containers only: with executor process add the command to `commands` in the runner's file (commands: {my-sim: %s}), and write simulation.type: my-sim in the study instead", o.Study, quoted(s.Command))
 	case !slices.Contains(types, s.Type):
 		return nil, fmt.Errorf("simulation.type is %q in %s, and %s accepts %s: change one of them (capabilities and commands in the runner's file)", s.Type, o.Study, cmp.Or(o.Config, "the runner"), strings.Join(types, ", "))
 	case cfg.WorkingDirectory != code:
 		return cfg, nil
 	}
 	return cfg, l.copyCode(cfg, o, code)
+}
+
+// commandFor says what to do about a study's own command where jobs are processes.
+func commandFor(executor string, o cli.LocalOptions) error {
+	if executor != config.ExecutorProcess || len(o.Simulation.Command) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s has a simulation.command, which runs in containers only: with executor process add the command to `commands` in the runner's file (commands: {my-sim: %s}), and write simulation.type: my-sim in the study instead", o.Study, quoted(o.Simulation.Command))
 }
 
 // load reads the configuration over what suits this study. A file that was only

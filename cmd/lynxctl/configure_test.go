@@ -89,7 +89,7 @@ func TestConfigure(t *testing.T) {
 			simulation: argv("command", "sim"), file: "image: theirs\n", fails: `simulation.type is "command"`,
 		},
 		"a command in a process": {
-			simulation: argv("command", "./sim.py"), executor: "process", fails: "named commands",
+			simulation: argv("command", "./sim.py"), executor: "process", fails: `(commands: {my-sim: ["./sim.py"]})`,
 		},
 		"a command in a process, with a file": {
 			simulation: argv("command", "./sim.py", "-v"), executor: "process", file: "commands: {command: [/bin/true]}\n", fails: `(commands: {my-sim: ["./sim.py", "-v"]})`,
