@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
 	"path/filepath"
 
 	"google.golang.org/grpc"
@@ -48,8 +49,9 @@ func NewRunner(o RunnerOptions) (*Runner, error) {
 		o.Log.Warn("jobs are confined less than by default", "setting", r.Setting, "value", r.Value, "meaning", r.Meaning)
 	}
 	// Jobs, which are less protected, and the engine's containers do not inherit it.
-	if _, err := host.Protect(); err != nil {
-		o.Log.Warn("the kernel may end the runner before its jobs where memory is short", "error", err)
+	protected, err := host.Protect()
+	if err != nil || !protected && os.Geteuid() == 0 {
+		o.Log.Info("this runner may not lower its own oom_score_adj (CAP_SYS_RESOURCE); only its jobs' is raised", "error", err)
 	}
 	conn, err := Dial(o.Config.Server, o.Token)
 	if err != nil {
