@@ -11,6 +11,10 @@
 //	st, err := c.WaitBatch(ctx, sub.BatchID, 0, 30*time.Second)
 //	for row, err := range c.AllBatchResults(ctx, sub.BatchID) { … }
 //
+// Files, logs and telemetry of a run are read with [Client.Download],
+// [Client.Logs] and [Client.Telemetry], also while it runs; what changes comes
+// with [Client.Events].
+//
 // Whatever the platform refuses comes back as a [*Problem] (RFC 9457), also of
 // the client's methods: errors.AsType[*api.Problem](err).
 //

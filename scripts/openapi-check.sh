@@ -41,13 +41,24 @@ token=$(cat "$dir/data/token")
 
 "$dir/seed" "$rest" "$grpc" "$dir/data/token" >"$dir/ids"
 cat "$dir/ids" >&2
-batch_id= completed=
+batch_id='' completed='' kept=''
 # shellcheck source=/dev/null
 . "$dir/ids"
 
 call() { curl --silent --show-error --header "Authorization: Bearer $token" "$@"; }
 call --fail "http://$rest/openapi.json" >"$dir/openapi.json"
 "$bin/openapi-spec-validator" --schema 3.1 "$dir/openapi.json" >&2
+
+answer() { # answer PATH TEXT: the answer has the text
+	local got
+	got=$(call --fail "http://$rest$1")
+	[[ $got == *"$2"* ]] || { echo "$1: $got" >&2; exit 1; }
+}
+[ "$kept" = true ] || { echo "the platform keeps no files" >&2; exit 1; }
+answer "/jobs/$completed/logs/stdout" 'a line'
+answer "/jobs/$completed/artifacts/x.csv?attempt=1" '0,1'
+answer "/jobs/$completed/results" "\"url\":\"/jobs/$completed/artifacts/x.csv?attempt=1\""
+answer "/jobs/$completed/telemetry?variables=h" '"values":[1,2,3]'
 
 # What is known to be there: ids of the first round, and a long poll that is short.
 cat >"$dir/known.toml" <<EOT
@@ -57,12 +68,13 @@ cat >"$dir/known.toml" <<EOT
 "path.runner_id" = "runner-a"
 "path.name" = "x.csv"
 "query.wait" = 1
+"query.revision" = "0"
 "query.follow" = false
 EOT
 round() { # round CONFIG OPTION...
 	"$bin/schemathesis" --config-file "$1" run "$dir/openapi.json" --url "http://$rest" \
 		--header "Authorization: Bearer $token" --no-color --warnings off --seed 1 --workers 1 \
-		--max-time "${SECONDS_EACH:-25}" --request-timeout 10 --generation-database none \
+		--max-time "${SECONDS_EACH:-20}" --request-timeout 10 --generation-database none \
 		--phases examples,coverage,fuzzing \
 		--checks not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,response_schema_conformance,unsupported_method,ignored_auth \
 		"${@:2}" >&2

@@ -293,3 +293,28 @@ func walk[T any](t *testing.T, w *world, path string, name func(T) string) []str
 		cursor = "&cursor=" + *p.NextCursor
 	}
 }
+
+func TestJobsByIndexAndPrefix(t *testing.T) {
+	w := start(t)
+	for range 2 {
+		w.submit() // id-1 with jobs id-2..4, id-5 with jobs id-6..8
+	}
+	for query, want := range map[string][]string{
+		"run_index=1":                 {"id-7", "id-3"},
+		"run_index=0&batch_id=id-1":   {"id-2"},
+		"id_prefix=id-8":              {"id-8"},
+		"id_prefix=id-":               {"id-6", "id-7", "id-8", "id-2", "id-3", "id-4"},
+		"id_prefix=id-3&run_index=0":  {},
+		"id_prefix=%25&status=Failed": {},
+		"run_index=1000":              {},
+	} {
+		page := decode[api.Page[api.Job]](t, w.get("/jobs?"+query), 200)
+		got := []string{}
+		for _, j := range page.Items {
+			got = append(got, j.JobID)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", query, got, want)
+		}
+	}
+}
