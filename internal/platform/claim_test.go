@@ -165,6 +165,7 @@ type waiting struct {
 	jobs   []*runnerv1.Assignment
 	err    error
 	cancel context.CancelFunc
+	free   platform.Resources
 }
 
 // wait begins to claim n jobs and returns when the claim waits, or is over.
@@ -182,6 +183,9 @@ func (w *world) waitFor(session string, n int, free *platform.Resources) *waitin
 		defer close(c.done)
 		c.jobs, c.err = w.svc.ClaimWithin(ctx, session, n, free, time.Hour)
 	}()
+	if free != nil {
+		c.free = *free
+	}
 	synctest.Wait()
 	return c
 }

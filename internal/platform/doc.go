@@ -30,6 +30,15 @@
 // runner is still welcome: its heartbeat takes the job up again, its result is
 // accepted, and the requeue is taken back. Nobody's compute is thrown away.
 //
+// # Who gets what
+//
+// A claim goes through the batches in the order of their submission and gives what
+// the runner is large enough for and has room for (resources.go). A large job is
+// passed over for small ones of later batches for a minute at most; then those
+// runners that could do it are held back until one has room ([Service.ClaimWithin]).
+// A job that no connected runner would take says what is missing
+// ([JobView.PendingReason]).
+//
 // # What is counted
 //
 // A batch keeps the number of its jobs in each state, changed by the same step

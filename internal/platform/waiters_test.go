@@ -137,7 +137,9 @@ func TestHeldBackWaiters(t *testing.T) {
 		t.Error("a runner was not told that it is held back no more")
 	}
 	ws.wait(t.Context(), w)
-	ws.looked(w, held, ws.releases()-1)
+	before := ws.releases()
+	ws.release()
+	ws.looked(w, held, before)
 	if !told(w) {
 		t.Error("a release during the look was missed")
 	}
