@@ -70,7 +70,10 @@ func fakeEngine(t *testing.T, dir string) (socket string) {
 		switch path := r.URL.Path; {
 		case strings.HasSuffix(path, "/_ping"):
 		case strings.HasSuffix(path, "/info"):
-			answer(w, map[string]any{"ServerVersion": "99", "Architecture": "x86_64", "CgroupVersion": "2", "SecurityOptions": []string{"name=seccomp"}})
+			answer(w, map[string]any{
+				"ServerVersion": "99", "Architecture": "x86_64", "CgroupVersion": "2", "SecurityOptions": []string{"name=seccomp"},
+				"MemoryLimit": true, "SwapLimit": true, "PidsLimit": true, "CpuCfsQuota": true,
+			})
 		case strings.HasSuffix(path, "/containers/json"):
 			answer(w, []any{})
 		default:
