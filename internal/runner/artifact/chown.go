@@ -12,7 +12,8 @@ import (
 )
 
 // What Chown goes through at most. A tree beyond was not made by a job within
-// its limits, but by one that was not stopped in time.
+// its limits, but by one that was not stopped in time. What is nested deeper is
+// removed: nobody could name it by a path, and it would stay the job's user's.
 const (
 	chownEntries = 1 << 20
 	chownDepth   = 256
@@ -47,7 +48,7 @@ func Chown(dir string, from, uid, gid int) error {
 		visit: func(e entry) (bool, error) {
 			c.one(e)
 			if e.info.IsDir() && e.depth+1 > chownDepth {
-				c.problem(e.rel, fmt.Errorf("it is nested deeper than %d directories", chownDepth))
+				c.problem(e.rel, errors.Join(fmt.Errorf("what was nested deeper than %d directories was removed", chownDepth), prune(e.dir, e.name)))
 				return false, nil
 			}
 			return true, nil
@@ -58,6 +59,43 @@ func Chown(dir string, from, uid, gid int) error {
 		c.problem(".", err)
 	}
 	return errors.Join(c.errs...)
+}
+
+// prune removes the tree at a name in a directory. However deep it is, it takes
+// few descriptors: directories move up beside the tree before it is their turn.
+func prune(dir *os.Root, name string) error {
+	queue := []string{name}
+	for n := 0; len(queue) > 0; {
+		at := queue[len(queue)-1]
+		queue = queue[:len(queue)-1]
+		f, err := dir.Open(at)
+		if err != nil {
+			return err
+		}
+		entries, err := f.ReadDir(-1)
+		if err := errors.Join(err, f.Close()); err != nil {
+			return err
+		}
+		for _, e := range entries {
+			path := at + "/" + e.Name()
+			if !e.IsDir() {
+				if err := dir.Remove(path); err != nil {
+					return err
+				}
+				continue
+			}
+			n++
+			up := fmt.Sprintf("%.100s.%d", name, n)
+			if err := dir.Rename(path, up); err != nil {
+				return err
+			}
+			queue = append(queue, up)
+		}
+		if err := dir.Remove(at); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 type chowner struct {

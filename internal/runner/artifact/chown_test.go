@@ -79,9 +79,22 @@ func TestChownGivesAwayTheTreeAndNothingElse(t *testing.T) {
 func TestChownOfADeepTree(t *testing.T) {
 	dir := t.TempDir()
 	must(t, os.MkdirAll(filepath.Join(dir, strings.Repeat("d/", 300)), 0o755))
+	deepest := filepath.Join(dir, strings.Repeat("d/", 290))
+	must(t, os.WriteFile(filepath.Join(deepest, "file"), nil, 0o600))
+	must(t, os.Mkdir(filepath.Join(deepest, "beside"), 0o700))
+	must(t, os.Symlink("/", filepath.Join(deepest, "link")))
 	err := Chown(dir, nobody, os.Getuid(), os.Getgid())
 	if err == nil || !strings.Contains(err.Error(), "deeper than 256") {
 		t.Errorf("error is %v", err)
+	}
+	depth, entries := 0, 0
+	must(t, filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		entries++
+		depth = max(depth, strings.Count(path[len(dir):], "/"))
+		return err
+	}))
+	if depth != 256 || entries != 257 {
+		t.Errorf("%d entries are left, %d deep", entries, depth)
 	}
 }
 
