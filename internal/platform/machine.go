@@ -108,13 +108,13 @@ func decide(b *Batch, j *Job, now time.Time) {
 	case infrastructural(o) && j.CancelRequested:
 		j.Outcome = api.OutcomeCancelled
 		end(b, j, api.JobCancelled, now)
-	case infrastructural(o) && j.Requeues < MaxRequeues:
+	case infrastructural(o) && j.Requeues < MaxRequeues*(1+j.Reruns):
 		j.Requeues++
 		again(b, j, now)
 	case infrastructural(o):
 		j.ErrorMessage = fmt.Sprintf("given up after %d requeues: %s", j.Requeues, j.ErrorMessage)
 		end(b, j, api.JobFailed, now)
-	case o.Retryable() && j.Retries < b.Spec.MaxRetries && !j.CancelRequested:
+	case o.Retryable() && j.Retries < b.Spec.MaxRetries*(1+j.Reruns) && !j.CancelRequested:
 		j.Retries++
 		again(b, j, now)
 	default:
@@ -156,6 +156,23 @@ func cancel(b *Batch, j *Job, now time.Time) {
 		j.Outcome, j.ErrorMessage = api.OutcomeCancelled, cancelledWaiting
 		end(b, j, api.JobCancelled, now)
 	}
+}
+
+// rerun makes a terminal job Pending again, as a user asked. What its attempts
+// found out stays on record; none of their tokens is valid any more.
+func rerun(b *Batch, j *Job, now time.Time) {
+	// One that was cancelled while it waited is still owed the attempt that its
+	// last retry or requeue was for.
+	if j.Attempts > j.Retries+j.Requeues+j.Reruns {
+		j.Reruns++
+	}
+	j.CancelRequested, j.CompletedAt, j.Token = false, time.Time{}, Token{}
+	b.CancelRequested, b.CompletedAt = false, time.Time{}
+	b.State = api.BatchRunning
+	if b.StartedAt.IsZero() {
+		b.State = api.BatchPending
+	}
+	again(b, j, now)
 }
 
 // move changes a job's state, and with it the batch's counters, revision and, if

@@ -88,6 +88,7 @@ func (c *chaos) events() map[string]func(*rapid.T) {
 		"cancel":     event(c.doCancel),
 		"time":       event(c.doTime),
 		"drain":      event(c.doDrain),
+		"rerun":      event(c.doRerun),
 		"restart": event(func() {
 			if rapid.IntRange(0, 3).Draw(c.T, "really") == 0 {
 				c.restart()
@@ -204,6 +205,51 @@ func (c *chaos) doDrain() {
 	c.only(err, nil, platform.ErrNotFound)
 }
 
+// doRerun runs again what did not succeed: what was over goes on.
+func (c *chaos) doRerun() {
+	if len(c.batches) == 0 || rapid.IntRange(0, 2).Draw(c.T, "really") > 0 {
+		return
+	}
+	id := rapid.SampledFrom(sortedKeys(c.batches)).Draw(c.T, "batch")
+	before := c.jobs(id)
+	if rapid.Bool().Draw(c.T, "one job") {
+		j := rapid.SampledFrom(before).Draw(c.T, "job")
+		_, err := c.svc.RerunJob(c.world.Context(), j.ID)
+		var invalid *platform.InvalidError
+		if again := j.State.Terminal() && j.State != api.JobCompleted; again != (err == nil) || !again && !errors.As(err, &invalid) {
+			c.Fatalf("rerun of a job that is %s: %v", j.State, err)
+		}
+		if err == nil {
+			c.begunAnew(j)
+		}
+		return
+	}
+	states := []api.JobState{api.JobFailed, api.JobTimeout}
+	_, n, err := c.svc.RerunBatch(c.world.Context(), id, states)
+	c.must(err)
+	for _, j := range before {
+		if slices.Contains(states, j.State) {
+			c.begunAnew(j)
+			n--
+		}
+	}
+	if n != 0 {
+		c.Fatalf("%d jobs more were run again than there were", n)
+	}
+}
+
+// begunAnew forgets what must not change about a job, and its batch.
+func (c *chaos) begunAnew(j platform.JobView) {
+	delete(c.over, j.ID)
+	if b, ok := c.seen[j.BatchID]; ok {
+		b.State = api.BatchRunning
+		c.seen[j.BatchID] = b
+	}
+	if now, err := c.svc.Job(c.world.Context(), j.ID); err != nil || now.State != api.JobPending || now.Reruns-j.Reruns > 1 {
+		c.Fatalf("run again: %+v, %v", now, err)
+	}
+}
+
 func (c *chaos) must(err error) {
 	if err != nil {
 		c.Fatal(err)
@@ -291,12 +337,12 @@ func (c *chaos) checkJob(b platform.Batch, id string) {
 	switch {
 	case j.Attempts != len(tokens) || len(j.History) != len(tokens):
 		c.Fatalf("job %s has %d attempts, history %d; claimed %d times", id, j.Attempts, len(j.History), len(tokens))
-	case len(tokens) > 0 && j.Token != tokens[len(tokens)-1]:
+	case len(tokens) > 0 && j.Token != tokens[len(tokens)-1] && (j.Token != platform.Token{} || j.Active()):
 		c.Fatalf("job %s has token %v; the last claim got %v", id, j.Token, tokens)
-	case j.Retries > b.Spec.MaxRetries || j.Requeues > platform.MaxRequeues || j.Retries < 0 || j.Requeues < 0:
+	case j.Retries > b.Spec.MaxRetries*(1+j.Reruns) || j.Requeues > platform.MaxRequeues*(1+j.Reruns) || j.Retries < 0 || j.Requeues < 0:
 		c.Fatalf("job %s: %d retries of %d, %d requeues", id, j.Retries, b.Spec.MaxRetries, j.Requeues)
-	case !j.State.Terminal() && j.Attempts-j.Retries-j.Requeues != btoi(j.Active()),
-		j.State.Terminal() && j.Attempts != j.Retries+j.Requeues && j.Attempts != 1+j.Retries+j.Requeues:
+	case !j.State.Terminal() && j.Attempts-j.Retries-j.Requeues-j.Reruns != btoi(j.Active()),
+		j.State.Terminal() && j.Attempts != j.Retries+j.Requeues+j.Reruns && j.Attempts != 1+j.Retries+j.Requeues+j.Reruns:
 		c.Fatalf("job %s: %d attempts with %d retries and %d requeues", id, j.Attempts, j.Retries, j.Requeues)
 	case j.Active() != (j.RunnerID != "" && !j.State.Terminal()):
 		c.Fatalf("job %s is %s with runner %q", id, j.State, j.RunnerID)
@@ -318,7 +364,11 @@ func (c *chaos) checkJob(b platform.Batch, id string) {
 			c.Fatalf("attempt %s: result %v, acknowledged %v", a.ID(), a.HasResult, c.accepted[a.ID()] != nil)
 		}
 	}
-	if j.State.Terminal() && current != 0 || !j.State.Terminal() && current != min(1, len(tokens)) {
+	wanted := min(1, len(tokens))
+	if j.State.Terminal() || j.Token == (platform.Token{}) { // over, or begun anew
+		wanted = 0
+	}
+	if current != wanted {
 		c.Fatalf("job %s is %s with %d current tokens", id, j.State, current)
 	}
 	c.checkResult(&j)

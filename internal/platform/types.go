@@ -106,6 +106,9 @@ type Job struct {
 	// Retries counts attempts after the first that the simulation caused,
 	// Requeues those that a runner or the infrastructure did.
 	Retries, Requeues int
+	// Reruns counts attempts after the first that a user asked for; each gives the
+	// job as many retries and requeues again as it had.
+	Reruns int
 	// Attempts is the number of the latest attempt; 0 before the first.
 	Attempts int
 	// Reported is the number of the latest attempt whose result was accepted; 0 if

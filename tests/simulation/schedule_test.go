@@ -32,7 +32,7 @@ func claim(ctx context.Context, svc *platform.Service, session string, n int) ([
 }
 
 func heartbeat(ctx context.Context, svc *platform.Service, session string, held []platform.AttemptRef) (platform.Instructions, error) {
-	return svc.Heartbeat(ctx, session, held, false)
+	return svc.Heartbeat(ctx, session, held, false, "")
 }
 
 // report hands in a result, and checks what the platform makes of it.
@@ -62,8 +62,8 @@ func (w *world) refusedRightly(ctx context.Context, svc *platform.Service, rep r
 	j, err := svc.Job(ctx, jobID)
 	w.must(err)
 	forgotten := number > len(j.History) || j.History[number-1].Token != rep.ref.Token
-	if !j.State.Terminal() && j.Attempts == number && !forgotten {
-		w.failf("the result of %v was refused, although nobody else claimed the job: %+v", rep.ref, j.Job)
+	if j.Current(rep.ref.Token) {
+		w.failf("the result of %v was refused, although it is the job's current attempt: %+v", rep.ref, j.Job)
 	}
 	if forgotten && !w.loses {
 		w.failf("the platform does not know the claim of %v", rep.ref)
@@ -116,6 +116,11 @@ func (w *world) fault() {
 		}
 	case 7:
 		w.cancel(ctx)
+	case 8:
+		if w.svc != nil && len(w.batches) > 0 {
+			_, _, err := w.svc.RerunBatch(ctx, pick(w, w.batches...), []api.JobState{api.JobFailed, api.JobTimeout, api.JobCancelled})
+			w.must(err)
+		}
 	}
 	w.after(w.between(time.Second, 30*time.Second), w.fault)
 }
@@ -248,12 +253,12 @@ var states = map[api.Outcome]api.JobState{
 func (w *world) checkJob(ctx context.Context, b *platform.Batch, id string) {
 	j, err := w.svc.Job(ctx, id)
 	w.must(err)
-	if states[j.Outcome] != j.State || j.Retries > b.Spec.MaxRetries || j.Requeues > platform.MaxRequeues {
+	if states[j.Outcome] != j.State || j.Retries > b.Spec.MaxRetries*(1+j.Reruns) || j.Requeues > platform.MaxRequeues*(1+j.Reruns) {
 		w.failf("job %s is %s, outcome %s, %d retries, %d requeues", id, j.State, j.Outcome, j.Retries, j.Requeues)
 	}
 	// Cancelled while it waits, a job has no attempt beyond those that are counted.
-	if extra := len(j.History) - j.Retries - j.Requeues; extra != 1 && (extra != 0 || !j.CancelRequested) {
-		w.failf("job %s had %d attempts with %d retries and %d requeues", id, len(j.History), j.Retries, j.Requeues)
+	if extra := len(j.History) - j.Retries - j.Requeues - j.Reruns; extra != 1 && (extra != 0 || !j.CancelRequested) {
+		w.failf("job %s had %d attempts with %d retries, %d requeues and %d reruns", id, len(j.History), j.Retries, j.Requeues, j.Reruns)
 	}
 	for _, a := range j.History {
 		key := attempt{a.ID(), a.Token}

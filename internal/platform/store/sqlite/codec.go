@@ -62,7 +62,7 @@ func batchOf(r *query.Batch, spec *platform.Spec) platform.Batch {
 func jobOf(r *query.Job, batchID string, createdAt int64) platform.Job {
 	return platform.Job{
 		ID: r.ID, BatchID: batchID, RunIndex: int(r.RunIndex), Seed: uint64(r.Seed), Values: unpack(r.Sample),
-		State: api.JobState(r.State), Retries: int(r.Retries), Requeues: int(r.Requeues),
+		State: api.JobState(r.State), Retries: int(r.Retries), Requeues: int(r.Requeues), Reruns: int(r.Reruns),
 		Attempts: int(r.Attempts), Reported: int(r.Reported),
 		Token:   platform.Token{Epoch: uint64(r.TokenEpoch), Counter: uint64(r.TokenCounter)},
 		Outcome: api.Outcome(r.Outcome), ErrorMessage: r.ErrorMessage,

@@ -74,7 +74,7 @@ func (t *tx) UpdateBatch(b platform.Batch) error {
 // UpdateJob implements [platform.Tx].
 func (t *tx) UpdateJob(j platform.Job) error {
 	n, err := t.q.UpdateJob(t.ctx, query.UpdateJobParams{
-		State: string(j.State), Retries: int64(j.Retries), Requeues: int64(j.Requeues),
+		State: string(j.State), Retries: int64(j.Retries), Requeues: int64(j.Requeues), Reruns: int64(j.Reruns),
 		Attempts: int64(j.Attempts), Reported: int64(j.Reported),
 		TokenEpoch: int64(j.Token.Epoch), TokenCounter: int64(j.Token.Counter),
 		Outcome: string(j.Outcome), ErrorMessage: j.ErrorMessage,

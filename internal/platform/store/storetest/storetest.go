@@ -210,7 +210,7 @@ func jobRoundTrip(t *testing.T, s platform.Store) {
 	j := newJob("b", 1)
 	equal(t, "inserted job", read(t, s, get), j)
 
-	j.State, j.Retries, j.Requeues, j.Attempts, j.Reported = api.JobTimeout, 1, 2, 4, 3
+	j.State, j.Retries, j.Requeues, j.Reruns, j.Attempts, j.Reported = api.JobTimeout, 1, 2, 1, 5, 3
 	j.Token = platform.Token{Epoch: 1 << 40, Counter: 4}
 	j.Outcome, j.ErrorMessage, j.CancelRequested, j.RunnerID = "from_the_future", "sorry", true, "r"
 	j.ClaimedAt, j.StartedAt, j.CompletedAt = at(1), at(2), at(3)

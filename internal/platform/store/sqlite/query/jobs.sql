@@ -3,7 +3,7 @@ INSERT INTO jobs (batch, run_index, id, seed, sample, state) VALUES (?, ?, ?, ?,
 
 -- name: UpdateJob :execrows
 UPDATE jobs
-SET state = ?, retries = ?, requeues = ?, attempts = ?, reported = ?, token_epoch = ?, token_counter = ?,
+SET state = ?, retries = ?, requeues = ?, reruns = ?, attempts = ?, reported = ?, token_epoch = ?, token_counter = ?,
     outcome = ?, error_message = ?, cancel_requested = ?, runner_id = ?,
     claimed_at = ?, started_at = ?, completed_at = ?
 WHERE id = ?;

@@ -42,7 +42,7 @@ func (q *Queries) ActiveCounts(ctx context.Context) ([]ActiveCountsRow, error) {
 }
 
 const activeJobs = `-- name: ActiveJobs :many
-SELECT jobs.batch, jobs.run_index, jobs.id, jobs.seed, jobs.sample, jobs.state, jobs.retries, jobs.requeues, jobs.attempts, jobs.reported, jobs.token_epoch, jobs.token_counter, jobs.outcome, jobs.error_message, jobs.cancel_requested, jobs.runner_id, jobs.claimed_at, jobs.started_at, jobs.completed_at, batches.id AS batch_id, batches.created_at
+SELECT jobs.batch, jobs.run_index, jobs.id, jobs.seed, jobs.sample, jobs.state, jobs.retries, jobs.requeues, jobs.attempts, jobs.reported, jobs.token_epoch, jobs.token_counter, jobs.outcome, jobs.error_message, jobs.cancel_requested, jobs.runner_id, jobs.claimed_at, jobs.started_at, jobs.completed_at, jobs.reruns, batches.id AS batch_id, batches.created_at
 FROM jobs JOIN batches ON batches.seq = jobs.batch
 WHERE jobs.runner_id = ? AND jobs.state IN ('Claimed', 'Running')
 `
@@ -82,6 +82,7 @@ func (q *Queries) ActiveJobs(ctx context.Context, runnerID string) ([]ActiveJobs
 			&i.Job.ClaimedAt,
 			&i.Job.StartedAt,
 			&i.Job.CompletedAt,
+			&i.Job.Reruns,
 			&i.BatchID,
 			&i.CreatedAt,
 		); err != nil {
@@ -99,7 +100,7 @@ func (q *Queries) ActiveJobs(ctx context.Context, runnerID string) ([]ActiveJobs
 }
 
 const batchJob = `-- name: BatchJob :many
-SELECT batch, run_index, id, seed, sample, state, retries, requeues, attempts, reported, token_epoch, token_counter, outcome, error_message, cancel_requested, runner_id, claimed_at, started_at, completed_at FROM jobs WHERE batch = ?1 AND run_index = ?2
+SELECT batch, run_index, id, seed, sample, state, retries, requeues, attempts, reported, token_epoch, token_counter, outcome, error_message, cancel_requested, runner_id, claimed_at, started_at, completed_at, reruns FROM jobs WHERE batch = ?1 AND run_index = ?2
 `
 
 type BatchJobParams struct {
@@ -136,6 +137,7 @@ func (q *Queries) BatchJob(ctx context.Context, arg BatchJobParams) ([]Job, erro
 			&i.ClaimedAt,
 			&i.StartedAt,
 			&i.CompletedAt,
+			&i.Reruns,
 		); err != nil {
 			return nil, err
 		}
@@ -152,7 +154,7 @@ func (q *Queries) BatchJob(ctx context.Context, arg BatchJobParams) ([]Job, erro
 
 const batchJobs = `-- name: BatchJobs :many
 
-SELECT batch, run_index, id, seed, sample, state, retries, requeues, attempts, reported, token_epoch, token_counter, outcome, error_message, cancel_requested, runner_id, claimed_at, started_at, completed_at FROM jobs WHERE batch = ?1 AND run_index > ?2 ORDER BY run_index LIMIT ?3
+SELECT batch, run_index, id, seed, sample, state, retries, requeues, attempts, reported, token_epoch, token_counter, outcome, error_message, cancel_requested, runner_id, claimed_at, started_at, completed_at, reruns FROM jobs WHERE batch = ?1 AND run_index > ?2 ORDER BY run_index LIMIT ?3
 `
 
 type BatchJobsParams struct {
@@ -192,6 +194,7 @@ func (q *Queries) BatchJobs(ctx context.Context, arg BatchJobsParams) ([]Job, er
 			&i.ClaimedAt,
 			&i.StartedAt,
 			&i.CompletedAt,
+			&i.Reruns,
 		); err != nil {
 			return nil, err
 		}
@@ -207,7 +210,7 @@ func (q *Queries) BatchJobs(ctx context.Context, arg BatchJobsParams) ([]Job, er
 }
 
 const batchJobsByState = `-- name: BatchJobsByState :many
-SELECT batch, run_index, id, seed, sample, state, retries, requeues, attempts, reported, token_epoch, token_counter, outcome, error_message, cancel_requested, runner_id, claimed_at, started_at, completed_at FROM jobs INDEXED BY jobs_by_state
+SELECT batch, run_index, id, seed, sample, state, retries, requeues, attempts, reported, token_epoch, token_counter, outcome, error_message, cancel_requested, runner_id, claimed_at, started_at, completed_at, reruns FROM jobs INDEXED BY jobs_by_state
 WHERE batch = ?1 AND state = ?2 AND run_index > ?3
 ORDER BY run_index LIMIT ?4
 `
@@ -253,6 +256,7 @@ func (q *Queries) BatchJobsByState(ctx context.Context, arg BatchJobsByStatePara
 			&i.ClaimedAt,
 			&i.StartedAt,
 			&i.CompletedAt,
+			&i.Reruns,
 		); err != nil {
 			return nil, err
 		}
@@ -314,7 +318,7 @@ func (q *Queries) InsertJob(ctx context.Context, arg InsertJobParams) error {
 }
 
 const job = `-- name: Job :one
-SELECT jobs.batch, jobs.run_index, jobs.id, jobs.seed, jobs.sample, jobs.state, jobs.retries, jobs.requeues, jobs.attempts, jobs.reported, jobs.token_epoch, jobs.token_counter, jobs.outcome, jobs.error_message, jobs.cancel_requested, jobs.runner_id, jobs.claimed_at, jobs.started_at, jobs.completed_at, batches.id AS batch_id, batches.created_at
+SELECT jobs.batch, jobs.run_index, jobs.id, jobs.seed, jobs.sample, jobs.state, jobs.retries, jobs.requeues, jobs.attempts, jobs.reported, jobs.token_epoch, jobs.token_counter, jobs.outcome, jobs.error_message, jobs.cancel_requested, jobs.runner_id, jobs.claimed_at, jobs.started_at, jobs.completed_at, jobs.reruns, batches.id AS batch_id, batches.created_at
 FROM jobs JOIN batches ON batches.seq = jobs.batch
 WHERE jobs.id = ?
 `
@@ -348,6 +352,7 @@ func (q *Queries) Job(ctx context.Context, id string) (JobRow, error) {
 		&i.Job.ClaimedAt,
 		&i.Job.StartedAt,
 		&i.Job.CompletedAt,
+		&i.Job.Reruns,
 		&i.BatchID,
 		&i.CreatedAt,
 	)
@@ -356,7 +361,7 @@ func (q *Queries) Job(ctx context.Context, id string) (JobRow, error) {
 
 const jobsByID = `-- name: JobsByID :many
 
-SELECT jobs.batch, jobs.run_index, jobs.id, jobs.seed, jobs.sample, jobs.state, jobs.retries, jobs.requeues, jobs.attempts, jobs.reported, jobs.token_epoch, jobs.token_counter, jobs.outcome, jobs.error_message, jobs.cancel_requested, jobs.runner_id, jobs.claimed_at, jobs.started_at, jobs.completed_at, batches.id AS batch_id, batches.created_at
+SELECT jobs.batch, jobs.run_index, jobs.id, jobs.seed, jobs.sample, jobs.state, jobs.retries, jobs.requeues, jobs.attempts, jobs.reported, jobs.token_epoch, jobs.token_counter, jobs.outcome, jobs.error_message, jobs.cancel_requested, jobs.runner_id, jobs.claimed_at, jobs.started_at, jobs.completed_at, jobs.reruns, batches.id AS batch_id, batches.created_at
 FROM jobs CROSS JOIN batches ON batches.seq = jobs.batch
 WHERE jobs.id >= ?1 AND jobs.id < ?2
   AND (?3 = '' OR batches.id = ?3)
@@ -425,6 +430,7 @@ func (q *Queries) JobsByID(ctx context.Context, arg JobsByIDParams) ([]JobsByIDR
 			&i.Job.ClaimedAt,
 			&i.Job.StartedAt,
 			&i.Job.CompletedAt,
+			&i.Job.Reruns,
 			&i.BatchID,
 			&i.CreatedAt,
 		); err != nil {
@@ -443,7 +449,7 @@ func (q *Queries) JobsByID(ctx context.Context, arg JobsByIDParams) ([]JobsByIDR
 
 const updateJob = `-- name: UpdateJob :execrows
 UPDATE jobs
-SET state = ?, retries = ?, requeues = ?, attempts = ?, reported = ?, token_epoch = ?, token_counter = ?,
+SET state = ?, retries = ?, requeues = ?, reruns = ?, attempts = ?, reported = ?, token_epoch = ?, token_counter = ?,
     outcome = ?, error_message = ?, cancel_requested = ?, runner_id = ?,
     claimed_at = ?, started_at = ?, completed_at = ?
 WHERE id = ?
@@ -453,6 +459,7 @@ type UpdateJobParams struct {
 	State           string
 	Retries         int64
 	Requeues        int64
+	Reruns          int64
 	Attempts        int64
 	Reported        int64
 	TokenEpoch      int64
@@ -472,6 +479,7 @@ func (q *Queries) UpdateJob(ctx context.Context, arg UpdateJobParams) (int64, er
 		arg.State,
 		arg.Retries,
 		arg.Requeues,
+		arg.Reruns,
 		arg.Attempts,
 		arg.Reported,
 		arg.TokenEpoch,

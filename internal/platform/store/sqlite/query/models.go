@@ -59,6 +59,7 @@ type Job struct {
 	ClaimedAt       int64
 	StartedAt       int64
 	CompletedAt     int64
+	Reruns          int64
 }
 
 type Runner struct {
