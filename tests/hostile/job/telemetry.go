@@ -81,7 +81,7 @@ func telemetryGarbage() {
 		_ = c.(*net.TCPConn).CloseWrite()
 		_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
 		_, _ = io.Copy(io.Discard, c)
-		c.Close()
+		_ = c.Close()
 	}
 	conn, err := grpc.NewClient("passthrough:///"+target(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	must(err)
@@ -106,7 +106,7 @@ func flood(one func(c net.Conn, until time.Time)) {
 				_ = c.SetDeadline(until)
 				_, _ = io.WriteString(c, http2.ClientPreface)
 				one(c, until)
-				c.Close()
+				_ = c.Close()
 			}
 		})
 	}
