@@ -81,6 +81,14 @@ type BatchStatus struct {
 	Revision uint64 `json:"revision" doc:"Grows with every change; give the last one seen as ?revision= to wait for the next."`
 }
 
+// Retry is what came of running again what did not succeed: the batch as it is
+// then, and how many of its jobs are Pending again.
+type Retry struct {
+	BatchStatus
+
+	Jobs int `json:"jobs" doc:"How many jobs are to be run again."`
+}
+
 // Page is one part of a list. Items keep their order over the pages, and
 // following the cursors yields each item that was there throughout exactly once.
 type Page[T any] struct {

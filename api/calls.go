@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -110,6 +111,30 @@ func (c *Client) AllBatchResults(ctx context.Context, batchID string) iter.Seq2[
 // is.
 func (c *Client) CancelBatch(ctx context.Context, batchID string) (*BatchStatus, error) {
 	return post[BatchStatus](ctx, c, "batches", batchID, "cancel")
+}
+
+// RetryBatch makes the batch's jobs in these states Pending again, as new attempts
+// of the same runs: Failed, Timeout, Cancelled; with none, Failed and Timeout.
+func (c *Client) RetryBatch(ctx context.Context, batchID string, states ...JobState) (*Retry, error) {
+	q := url.Values{}
+	if len(states) > 0 {
+		names := make([]string, len(states))
+		for i, s := range states {
+			names[i] = string(s)
+		}
+		q.Set("status", strings.Join(names, ","))
+	}
+	var out Retry
+	if err := c.call(ctx, http.MethodPost, []string{"batches", batchID, "retry"}, q, &out); err != nil {
+		return nil, err
+	}
+	return &out, nil
+}
+
+// RetryJob is RetryBatch for one job. A [*Problem] of status 422 for a job that is
+// not over, or Completed.
+func (c *Client) RetryJob(ctx context.Context, jobID string) (*Job, error) {
+	return post[Job](ctx, c, "jobs", jobID, "retry")
 }
 
 // Jobs lists jobs: the latest batch's first, within a batch by run index.

@@ -61,9 +61,12 @@ type Job struct {
 	// Retries counts the attempts after the first that were made because the
 	// simulation failed; Requeues those made because a runner or the
 	// infrastructure did.
-	Retries     int      `json:"retries" doc:"Times that the job was tried again because the simulation failed."`
-	MaxRetries  int      `json:"max_retries"`
-	Requeues    int      `json:"requeues" doc:"Times that the job was tried again because a runner or the infrastructure failed."`
+	Retries    int `json:"retries" doc:"Times that the job was tried again because the simulation failed."`
+	MaxRetries int `json:"max_retries"`
+	Requeues   int `json:"requeues" doc:"Times that the job was tried again because a runner or the infrastructure failed."`
+	// Reruns counts the attempts after the first that a user asked for. Each allows
+	// MaxRetries retries more.
+	Reruns      int      `json:"reruns" doc:"Times that the job was tried again because a user asked for it; each allows max_retries retries more."`
 	Attempt     int      `json:"attempt" doc:"The number of the latest attempt, from 1; 0 before the first."`
 	Outcome     *Outcome `json:"outcome" doc:"Why the last attempt ended; null before any did."`
 	TimeoutSecs *int     `json:"timeout_secs" doc:"Time limit of an attempt in seconds; null means the runner's default."`

@@ -128,6 +128,7 @@ type RunRow struct {
 	Attempt        int        `json:"attempt" doc:"The number of the latest attempt, from 1; 0 before the first."`
 	Retries        int        `json:"retries"`
 	Requeues       int        `json:"requeues"`
+	Reruns         int        `json:"reruns"`
 	AssignedRunner *string    `json:"assigned_runner"`
 	StartedAt      *time.Time `json:"started_at"`
 	CompletedAt    *time.Time `json:"completed_at"`

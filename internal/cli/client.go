@@ -54,7 +54,7 @@ func addClientCommands(root *cobra.Command, p *Program) {
 	f.StringVar(&c.tokenFile, "token-file", "", "file with the platform's access token\n(default $"+tokenFileVariable+" or your own platform's)")
 	root.PersistentPreRunE = refuseConnection
 	for _, make := range []func(*connection) *cobra.Command{
-		submitCommand, watchCommand, cancelCommand,
+		submitCommand, watchCommand, cancelCommand, retryCommand,
 		batchesCommand, jobsCommand, jobCommand, logsCommand, telemetryCommand, resultsCommand,
 		runnersCommand, drainCommand, resumeCommand,
 	} {

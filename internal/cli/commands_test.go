@@ -120,6 +120,8 @@ func script() map[string]any {
 		batchOf(older, "Older", api.BatchRunning, 0, 0),
 	}
 	jobs := []api.Job{sampleJob(first0, 0), failedJob(first1, 1)}
+	rerun := failedJob(first1, 1)
+	rerun.Status, rerun.Reruns = api.JobPending, 1
 	unbegun := sampleJob(first0, 0)
 	unbegun.Status, unbegun.Attempt, unbegun.Outcome = api.JobPending, 0, nil
 	reason := "no connected runner has 2 GPUs"
@@ -146,6 +148,10 @@ func script() map[string]any {
 		"GET /batches/" + older:                                                             api.BatchStatus{Batch: batches[1], JobsByStatus: map[api.JobState]int{api.JobRunning: 1}},
 		"GET /batches/" + newer + "/results?limit=500":                                      api.BatchResults{BatchID: newer, Units: map[string]string{"mass": "kg"}, Items: twoRows()},
 		"GET /batches/" + older + "/results?limit=500":                                      api.BatchResults{BatchID: older, Items: []api.RunRow{{RunIndex: 0, Status: api.JobRunning}, {RunIndex: 1, Status: api.JobPending}}},
+		"POST /batches/" + newer + "/retry?status=Failed%2CTimeout":                         api.Retry{Jobs: 1, BatchStatus: api.BatchStatus{Batch: batches[1]}},
+		"POST /batches/" + newer + "/retry?status=Cancelled":                                api.Retry{BatchStatus: api.BatchStatus{Batch: batches[0]}},
+		"POST /batches/" + older + "/retry?status=Failed%2CTimeout":                         api.Retry{Jobs: 2, BatchStatus: api.BatchStatus{Batch: batches[1]}},
+		"POST /jobs/" + first1 + "/retry":                                                   rerun,
 		"POST /batches/" + newer + "/cancel":                                                api.BatchStatus{Batch: batches[0]},
 		"POST /batches/" + older + "/cancel":                                                api.BatchStatus{Batch: stopping, JobsByStatus: map[api.JobState]int{api.JobRunning: 1, api.JobClaimed: 1}},
 		"GET /jobs?batch_id=" + newer + "&limit=1000":                                       api.Page[api.Job]{Items: jobs},
@@ -281,6 +287,15 @@ func commandCases(empty map[string]any) []commandCase {
 		{"cancel-ambiguous", "cancel 01a2", nil},
 		{"cancel-prefix", "cancel 01a1", nil},
 		{"cancel-unknown", "cancel ffff", nil},
+		{"retry", "retry last --failed", nil},
+		{"retry-json", "retry " + older + " --failed --json", nil},
+		{"retry-none", "retry last --cancelled", nil},
+		{"retry-watch", "retry last --failed --watch", nil},
+		{"retry-what", "retry last", nil},
+		{"retry-job", "retry last/1", nil},
+		{"retry-job-json", "retry last/1 --json", nil},
+		{"retry-job-failed", "retry last/1 --failed", nil},
+		{"retry-unknown", "retry ffff --failed", nil},
 		{"watch-over", "watch last", nil},
 		{"watch-no-argument", "watch", nil},
 	}
@@ -332,7 +347,7 @@ func TestCompletion(t *testing.T) {
 
 // TestHelp: every client command shows an example of itself.
 func TestHelp(t *testing.T) {
-	for _, name := range []string{"submit", "watch", "cancel", "batches", "jobs", "job", "logs", "telemetry", "results", "runners", "drain", "resume"} {
+	for _, name := range []string{"submit", "watch", "cancel", "retry", "batches", "jobs", "job", "logs", "telemetry", "results", "runners", "drain", "resume"} {
 		stdout, _, status := (&caller{}).lynxctl(t, name, "--help")
 		if status != ExitOK || !strings.Contains(stdout, "Examples:\n  ") || !strings.Contains(stdout, "lynxctl "+name+" ") || !strings.Contains(stdout, "--token-file") {
 			t.Errorf("%s: status %d:\n%s", name, status, stdout)

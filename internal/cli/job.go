@@ -100,12 +100,20 @@ func (s *session) jobFacts(f *facts, job *api.Job) {
 	f.add("message", deref(job.ErrorMessage))
 	f.add("waits", deref(job.PendingReason))
 	if job.Attempt > 0 {
-		f.add("attempt", fmt.Sprintf("%d; %d of at most %d retries, %d requeues", job.Attempt, job.Retries, job.MaxRetries, job.Requeues))
+		f.add("attempt", fmt.Sprintf("%d; %d of at most %d retries, %d requeues%s", job.Attempt, job.Retries, job.MaxRetries*(1+job.Reruns), job.Requeues, reruns(job.Reruns)))
 	}
 	f.add("runner", deref(job.AssignedRunner))
 	f.add("submitted", s.moment(&job.CreatedAt))
 	f.add("started", s.moment(job.StartedAt))
 	f.add("ended", s.moment(job.CompletedAt))
+}
+
+// reruns says how often a user had a job run again, if ever.
+func reruns(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %d reruns", n)
 }
 
 func resultFacts(f *facts, r *api.JobResult) {

@@ -27,7 +27,7 @@ func TestUnknownIDs(t *testing.T) {
 			t.Errorf("%s: %s", path, p.Detail)
 		}
 	}
-	for _, path := range []string{"/batches/none/cancel", "/jobs/none/cancel", "/runners/none/drain", "/runners/none/resume"} {
+	for _, path := range []string{"/batches/none/cancel", "/batches/none/retry", "/jobs/none/cancel", "/jobs/none/retry", "/runners/none/drain", "/runners/none/resume"} {
 		problem(t, w.post(path), http.StatusNotFound)
 	}
 	// A job without a result says so.

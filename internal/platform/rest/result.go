@@ -78,6 +78,7 @@ func viewRow(r *platform.RunResult, artifacts []api.Artifact) api.RunRow {
 		Attempt:           r.Attempts,
 		Retries:           r.Retries,
 		Requeues:          r.Requeues,
+		Reruns:            r.Reruns,
 		AssignedRunner:    text(r.RunnerID),
 		StartedAt:         moment(r.StartedAt),
 		CompletedAt:       moment(r.CompletedAt),

@@ -93,6 +93,7 @@ func (h *handler) register(a huma.API) []byte {
 	a.UseMiddleware(strictQuery, noBody)
 	h.registerBatches(a)
 	h.registerJobs(a)
+	h.registerRetries(a)
 	h.registerRunners(a)
 	h.registerFiles(a)
 	h.registerLogs(a)

@@ -72,6 +72,7 @@ func viewJob(j *platform.JobView) api.Job {
 		Retries:         j.Retries,
 		MaxRetries:      j.Spec.MaxRetries,
 		Requeues:        j.Requeues,
+		Reruns:          j.Reruns,
 		Attempt:         j.Attempts,
 		Outcome:         outcome(j.Outcome),
 		TimeoutSecs:     seconds(j.Spec.Compute.Timeout),

@@ -143,8 +143,8 @@ func TestOpenAPI(t *testing.T) {
 		"GET /batches", "GET /batches/{batch_id}", "GET /batches/{batch_id}/events", "GET /batches/{batch_id}/results", "GET /events",
 		"GET /healthz", "GET /jobs", "GET /jobs/{job_id}", "GET /jobs/{job_id}/artifacts", "GET /jobs/{job_id}/artifacts/{name}",
 		"GET /jobs/{job_id}/logs/{stream}", "GET /jobs/{job_id}/results", "GET /jobs/{job_id}/telemetry", "GET /jobs/{job_id}/telemetry/live",
-		"GET /runners", "GET /runners/{runner_id}", "POST /batches/{batch_id}/cancel", "POST /jobs",
-		"POST /jobs/{job_id}/cancel", "POST /runners/{runner_id}/drain", "POST /runners/{runner_id}/resume",
+		"GET /runners", "GET /runners/{runner_id}", "POST /batches/{batch_id}/cancel", "POST /batches/{batch_id}/retry", "POST /jobs",
+		"POST /jobs/{job_id}/cancel", "POST /jobs/{job_id}/retry", "POST /runners/{runner_id}/drain", "POST /runners/{runner_id}/resume",
 	}
 	if !slices.Equal(calls, want) {
 		t.Errorf("calls %q", calls)
