@@ -15,7 +15,10 @@ const short = "job_timeout_seconds: 3"
 
 var resources = []attack{
 	{name: "stdout_flood", outcome: api.OutcomeCompleted, check: logsCut, artifacts: []string{}},
-	{name: "fork_bomb", compute: short, outcome: api.OutcomeTimeout, says: []string{"3s", "job_timeout_seconds"}, refused: []string{"another process"}},
+	{
+		// The page tables of so many processes are memory of the job's.
+		name: "fork_bomb", compute: short + ", container: {memory_request: 256Mi}", outcome: api.OutcomeTimeout, says: []string{"3s", "job_timeout_seconds"}, refused: []string{"another process"},
+	},
 	{name: "memory_bomb", outcome: api.OutcomeOutOfMemory, says: []string{"its main process was killed at the limit of 128Mi", "its peak was", "memory_request"}},
 	{name: "memory_child", outcome: api.OutcomeCompleted, refused: []string{"a child beyond the limit on memory"}, warns: []string{"memory"}},
 	{name: "memory_tmpfs", outcome: api.OutcomeOutOfMemory, says: []string{"128Mi"}},

@@ -1,5 +1,6 @@
 package main
 
-// abi32 makes a system call of the 32-bit interface. Where such calls pass the
-// filter it returns.
-func abi32()
+// forkABI makes a child that makes a system call of the 32-bit interface, or of
+// x32, and returns its process id, or a negative error number. Not a line of Go
+// runs in the child.
+func forkABI(x32 bool) (pid int)

@@ -164,18 +164,13 @@ func escapeSockets() {
 // escapeABI makes system calls as 32-bit programs do, past a filter's numbers. A
 // filter may end the thread alone, so each is made in a process that has but one.
 func escapeABI() {
-	for name, call := range map[string]func(){
-		"of 32 bits": abi32,
-		"of x32":     func() { _, _, _ = unix.RawSyscall(0x40000000|39, 0, 0, 0) },
-	} {
-		pid, errno := fork()
-		must(errOrNil(errno))
-		if pid == 0 {
-			call()
-			exit(0)
+	for name, x32 := range map[string]bool{"of 32 bits": false, "of x32": true} {
+		pid := forkABI(x32)
+		if pid < 0 {
+			must(unix.Errno(-pid))
 		}
 		var status unix.WaitStatus
-		_, err := unix.Wait4(int(pid), &status, 0, nil)
+		_, err := unix.Wait4(pid, &status, 0, nil)
 		must(err)
 		if !status.Signaled() || status.Signal() != unix.SIGSYS {
 			done(fmt.Sprintf("a system call %s (%v)", name, status))

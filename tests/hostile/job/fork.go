@@ -10,13 +10,18 @@ import (
 )
 
 // fork is fork(2) without anything of Go's around it: the child has one thread
-// and a runtime that doesn't work any more, and may do nothing but system calls.
+// and a runtime that doesn't work any more. It may do nothing but system calls,
+// and call no function that could be preempted there for ever.
+//
+//go:nosplit
 func fork() (pid uintptr, err syscall.Errno) {
 	pid, _, err = syscall.RawSyscall6(syscall.SYS_CLONE, uintptr(syscall.SIGCHLD), 0, 0, 0, 0, 0)
 	return pid, err
 }
 
 // exit is for children of fork.
+//
+//go:nosplit
 func exit(status uintptr) {
 	for {
 		_, _, _ = syscall.RawSyscall(syscall.SYS_EXIT_GROUP, status, 0, 0)
@@ -24,10 +29,20 @@ func exit(status uintptr) {
 }
 
 // pause is for children of fork: it waits for a signal for ever.
+//
+//go:nosplit
 func pause() {
 	for {
 		_, _, _ = syscall.RawSyscall6(syscall.SYS_PPOLL, 0, 0, 0, 0, 0, 0)
 	}
+}
+
+// gettid is gettid(2), for children of fork.
+//
+//go:nosplit
+func gettid() uintptr {
+	tid, _, _ := syscall.RawSyscall(syscall.SYS_GETTID, 0, 0, 0)
+	return tid
 }
 
 // sigaction is the kernel's structure of rt_sigaction(2).
@@ -35,6 +50,8 @@ type sigaction struct{ handler, flags, restorer, mask uintptr }
 
 // action sets what a signal does, behind the Go runtime's back: 0 is the default
 // action, 1 to ignore it.
+//
+//go:nosplit
 func action(sig syscall.Signal, handler uintptr) error {
 	a := sigaction{handler: handler}
 	_, _, errno := syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(&a)), 0, 8, 0, 0)

@@ -36,7 +36,7 @@ func processDeaf() {
 // processStopped stops itself, and a child of each kind with it.
 func processStopped() {
 	if pid, err := fork(); err == 0 && pid == 0 {
-		_, _, _ = syscall.RawSyscall(syscall.SYS_KILL, uintptr(unix.Getpid()), uintptr(unix.SIGSTOP), 0)
+		_, _, _ = syscall.RawSyscall(syscall.SYS_TKILL, gettid(), uintptr(unix.SIGSTOP), 0)
 		pause()
 	}
 	done("stop")

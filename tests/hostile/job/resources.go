@@ -38,6 +38,8 @@ var _ = register(map[string]func(){
 	"handles":        handles,
 })
 
+var bombed = []byte("refused another process: EAGAIN\n")
+
 // forkBomb doubles as often as it may. Every process goes on trying.
 func forkBomb() {
 	seen := false
@@ -45,8 +47,7 @@ func forkBomb() {
 		_, err := fork()
 		if err == syscall.EAGAIN && !seen {
 			seen = true
-			line := []byte("refused another process: EAGAIN\n")
-			_, _ = unix.Write(1, line)
+			_, _, _ = syscall.RawSyscall(syscall.SYS_WRITE, 1, uintptr(unsafe.Pointer(&bombed[0])), uintptr(len(bombed)))
 		}
 	}
 }
