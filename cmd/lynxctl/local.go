@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/tetryx/lynx-runner/api"
@@ -19,6 +21,9 @@ import (
 	"github.com/tetryx/lynx-runner/internal/runner/journal"
 )
 
+// privatePrefix begins the names of directories for sockets.
+const privatePrefix = "lynx-"
+
 // heartbeat is how often the runner asks for news: one runner in the same process
 // costs nothing, and Ctrl-C should work at once.
 const heartbeat = 500 * time.Millisecond
@@ -27,6 +32,7 @@ const heartbeat = 500 * time.Millisecond
 // in a directory that only this user can enter.
 type local struct {
 	private  string
+	note     string // the file that names private
 	platform *wire.Platform
 	runner   *wire.Runner
 	client   *api.Client
@@ -49,7 +55,7 @@ func startLocal(ctx context.Context, o cli.LocalOptions) (_ cli.Local, err error
 			err = errors.Join(err, l.release())
 		}
 	}()
-	if l.private, err = os.MkdirTemp("", "lynx-"); err != nil {
+	if l.private, err = os.MkdirTemp("", privatePrefix); err != nil {
 		return nil, usage(fmt.Errorf("directory for sockets: %w; name one that can be written with TMPDIR", err))
 	}
 	state := filepath.Join(o.Output, ".lynx")
@@ -77,12 +83,33 @@ func startLocal(ctx context.Context, o cli.LocalOptions) (_ cli.Local, err error
 	if err := l.startPlatform(ctx, filepath.Join(state, "platform"), log); err != nil {
 		return nil, inUse(err, o.Output)
 	}
+	if err := l.succeed(filepath.Join(state, "private")); err != nil {
+		log.Warn("the directory for sockets of an earlier process could not be removed", "error", err)
+	}
 	l.runner, err = wire.NewRunner(wire.RunnerOptions{Config: cfg, Executor: exec, Version: version, Log: log})
 	if err != nil {
 		return nil, inUse(err, o.Output)
 	}
 	l.run(context.WithoutCancel(ctx))
 	return l, nil
+}
+
+// succeed removes the private directory of an earlier process that was killed in
+// this output directory, which is now ours alone, and leaves the name of its own
+// in a file. Stop removes both.
+func (l *local) succeed(note string) error {
+	l.note = note
+	left, err := os.ReadFile(note)
+	if err == nil {
+		old := string(left)
+		info, statErr := os.Lstat(old)
+		if statErr == nil && info.IsDir() && info.Mode().Perm()&0o066 == 0 && strings.HasPrefix(filepath.Base(old), privatePrefix) {
+			err = os.RemoveAll(old)
+		}
+	} else if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return errors.Join(err, os.WriteFile(note, []byte(l.private), 0o600))
 }
 
 func usage(err error) error { return &cli.ExitError{Status: cli.ExitUsage, Err: err} }
@@ -184,6 +211,9 @@ func (l *local) release() error {
 	}
 	if l.platform != nil {
 		err = errors.Join(err, l.platform.Stop())
+	}
+	if l.note != "" {
+		err = errors.Join(err, os.Remove(l.note))
 	}
 	if l.private != "" {
 		err = errors.Join(err, os.RemoveAll(l.private))

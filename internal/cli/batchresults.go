@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -73,7 +74,14 @@ a platform that keeps them. What is there already is not fetched again.`,
 			if err != nil {
 				return err
 			}
-			if err := s.results(ctx, id, o); err != nil || o.download == "" {
+			if o.download == "" {
+				return s.results(ctx, id, o)
+			}
+			// First, because the output may be meant to lie in it.
+			if err := os.MkdirAll(o.download, 0o777); err != nil {
+				return exit(ExitUsage, fmt.Errorf("--download: %w", err))
+			}
+			if err := s.results(ctx, id, o); err != nil {
 				return err
 			}
 			return s.download(ctx, id, o.download)

@@ -279,23 +279,26 @@ func TestInterruptedListing(t *testing.T) {
 	}
 }
 
-// TestBrokenPipe: a reader that goes away is an error of the output, not of the
-// platform.
+// TestBrokenPipe: output that fails is an error of the output, not of the platform;
+// a reader that had enough is none that anybody has to be told of.
 func TestBrokenPipe(t *testing.T) {
 	f := newFar(t, script())
+	unread := &fs.PathError{Op: "write", Path: "/dev/stdout", Err: syscall.EPIPE}
 	for _, command := range []string{"batches", "batches --json", "jobs last", "job last/1", "results last", "results last --format csv", "results last --json", "logs last/1", "telemetry last/1", "telemetry last/1 --format csv", "telemetry last/1 -f", "runners", "drain lab-1", "cancel last"} {
-		root := Root(&Program{
-			Stdout: brokenPipe{}, Stderr: io.Discard, Interrupt: t.Context(), Now: func() time.Time { return clock },
-			Getenv: func(string) string { return "" }, Token: func(string) (string, error) { return secret, nil },
-		})
-		root.SetArgs(append(strings.Fields(command), "--server", f.server.URL))
-		err := root.ExecuteContext(t.Context())
-		if ExitStatus(err) != ExitFailed || !errors.Is(err, io.ErrClosedPipe) {
-			t.Errorf("%s: status %d, %v", command, ExitStatus(err), err)
+		for broken, want := range map[error]int{io.ErrClosedPipe: ExitFailed, unread: ExitUnread} {
+			root := Root(&Program{
+				Stdout: brokenPipe{broken}, Stderr: io.Discard, Interrupt: t.Context(), Now: func() time.Time { return clock },
+				Getenv: func(string) string { return "" }, Token: func(string) (string, error) { return secret, nil },
+			})
+			root.SetArgs(append(strings.Fields(command), "--server", f.server.URL))
+			err := root.ExecuteContext(t.Context())
+			if ExitStatus(err) != want || (want == ExitUnread) != (Message(err) == "") {
+				t.Errorf("%s: %v: status %d, %v", command, broken, ExitStatus(err), err)
+			}
 		}
 	}
 }
 
-type brokenPipe struct{}
+type brokenPipe struct{ err error }
 
-func (brokenPipe) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+func (b brokenPipe) Write([]byte) (int, error) { return 0, b.err }

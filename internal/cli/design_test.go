@@ -10,7 +10,7 @@ import (
 func TestValidate(t *testing.T) {
 	good, _ := writeStudy(t, tutorial)
 	stdout, stderr, status := lynxctl(t.Context(), t, nil, "validate", good)
-	if status != ExitOK || !strings.Contains(stdout, "is valid: 2 runs, 1 dispersions") || stderr != "" {
+	if status != ExitOK || !strings.Contains(stdout, "is valid: 2 runs, 1 dispersion, ") || stderr != "" {
 		t.Errorf("status %d, stdout %q, stderr %q", status, stdout, stderr)
 	}
 	bad, _ := writeStudy(t, strings.Replace(tutorial, "sampling_method", "samplng_method", 1))

@@ -46,13 +46,10 @@ type file struct {
 	api.Artifact
 }
 
-// download fetches every artifact of a batch into a directory. A file that is
-// there already, whole and right, is left as it is, so that a download that was
-// interrupted goes on.
+// download fetches every artifact of a batch into a directory, which is there. A
+// file that is in it already, whole and right, is left as it is, so that a download
+// that was interrupted goes on.
 func (s *session) download(ctx context.Context, batch, dir string) error {
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return exit(ExitUsage, fmt.Errorf("--download: %w", err))
-	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return exit(ExitUsage, fmt.Errorf("--download: %w", err))

@@ -89,8 +89,24 @@ func TestDownload(t *testing.T) {
 		t.Fatal(err)
 	}
 	stderr, status, files = k.download(t, dir)
-	if diff := cmp.Diff(want, files); status != ExitOK || diff != "" || !strings.Contains(stderr, "downloaded 1 files, 2 B, to "+dir+"; 2 were there already") {
+	if diff := cmp.Diff(want, files); status != ExitOK || diff != "" || !strings.Contains(stderr, "downloaded 1 file, 2 B, to "+dir+"; 2 were there already") {
 		t.Errorf("again: status %d, %s\n%s", status, stderr, diff)
+	}
+}
+
+// TestDownloadWithOutput: the table may lie in the directory of the files, which is
+// made for it.
+func TestDownloadWithOutput(t *testing.T) {
+	k := newKeeper(t)
+	k.keep(0, "summary.json", "{}", "{}")
+	dir := filepath.Join(t.TempDir(), "results")
+	if _, stderr, status := callerOf(k.far).lynxctl(t, "results", "b", "--download", dir, "-o", filepath.Join(dir, "runs.csv")); status != ExitOK {
+		t.Fatalf("status %d: %s", status, stderr)
+	}
+	for _, name := range []string{"runs.csv", "00000/summary.json"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

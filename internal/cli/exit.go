@@ -16,6 +16,9 @@ const (
 	ExitUsage = 2
 	// ExitUnreachable is a platform or an engine that can't be reached.
 	ExitUnreachable = 3
+	// ExitUnread is output that its reader had enough of, as in `lynxctl … | head`:
+	// what a shell tells of a program that SIGPIPE has ended.
+	ExitUnread = 141
 	// ExitInterrupted is Ctrl-C.
 	ExitInterrupted = 130
 )

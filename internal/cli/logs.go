@@ -27,7 +27,8 @@ func logsCommand(c *connection) *cobra.Command {
 		Use:   "logs JOB",
 		Short: "Print what a job printed",
 		Long: `Print what a job printed: its standard output to standard output, its standard
-error to standard error. ` + jobReferences + `
+error to standard error.
+` + jobReferences + `
 On a terminal, control characters of the job are escaped; into a pipe or a file go
 the bytes as they are.`,
 		Example: `  lynxctl logs last/17

@@ -12,15 +12,21 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 )
 
-// writeFailed is the error of output that could not be written.
+// writeFailed is the error of output that could not be written. That a reader has
+// had enough, as head has, is no news to anybody, and told by the exit status only.
 func writeFailed(err error) error {
-	if err == nil {
+	switch {
+	case err == nil:
 		return nil
+	case errors.Is(err, syscall.EPIPE):
+		return &ExitError{Status: ExitUnread}
+	default:
+		return exit(ExitFailed, fmt.Errorf("output: %w", err))
 	}
-	return exit(ExitFailed, fmt.Errorf("output: %w", err))
 }
 
 // orWriteFailed is for an error that has its exit status unless it is one of
@@ -107,6 +113,9 @@ func writeFile(stdout io.Writer, path string, write func(io.Writer) error) error
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target
 	}
+	if dir := filepath.Dir(path); !isDirectory(dir) {
+		return exit(ExitUsage, fmt.Errorf("output: %s: there is no directory %s", path, dir))
+	}
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return fill(path, os.O_WRONLY, write)
 	}
@@ -118,6 +127,11 @@ func writeFile(stdout io.Writer, path string, write func(io.Writer) error) error
 		return writeFailed(errors.Join(err, os.Remove(part)))
 	}
 	return nil
+}
+
+func isDirectory(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // fill writes one file; one that it made and could not fill is removed.

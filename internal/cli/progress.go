@@ -51,11 +51,14 @@ func describe(s *api.BatchStatus) []string {
 	return words
 }
 
-func runs(n int) string {
+func runs(n int) string { return counted(n, "run") }
+
+// counted is a number of things by their name, which takes an s.
+func counted(n int, thing string) string {
 	if n == 1 {
-		return "1 run"
+		return "1 " + thing
 	}
-	return fmt.Sprintf("%d runs", n)
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 // estimate tells how long a batch will take from how long it took so far.

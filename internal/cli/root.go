@@ -13,6 +13,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"time"
 
@@ -95,5 +96,27 @@ func Root(p *Program) *cobra.Command {
 	root.SetErr(p.Stderr)
 	root.AddCommand(runCommand(p), validateCommand(p), sampleCommand(p))
 	addClientCommands(root, p)
+	explainUsage(root)
 	return root
+}
+
+// explainUsage lets each command that is called with the wrong arguments or flags
+// say how it is meant.
+func explainUsage(root *cobra.Command) {
+	explain := func(c *cobra.Command, err error) error {
+		return fmt.Errorf("%w\nusage: %s; `%s --help` explains it", err, c.UseLine(), c.CommandPath())
+	}
+	root.SetFlagErrorFunc(explain)
+	for _, c := range root.Commands() {
+		check := c.Args
+		if check == nil {
+			continue
+		}
+		c.Args = func(c *cobra.Command, args []string) error {
+			if err := check(c, args); err != nil {
+				return explain(c, err)
+			}
+			return nil
+		}
+	}
 }

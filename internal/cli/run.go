@@ -20,8 +20,12 @@ const defaultConfig = "configs/lynx-runner-basilisk.yaml"
 
 // runOptions are the flags of `lynxctl run`.
 type runOptions struct {
-	study     string
-	config    string
+	study  string
+	resume string
+	config string
+	// configFound says that nobody named config.
+	configFound bool
+
 	work      string
 	runs      int
 	executor  string
@@ -35,7 +39,7 @@ type runOptions struct {
 func runCommand(p *Program) *cobra.Command {
 	var o runOptions
 	cmd := &cobra.Command{
-		Use:   "run STUDY",
+		Use:   "run STUDY | run --resume DIR",
 		Short: "Run a whole study on this machine",
 		Long: `Run a whole study on this machine: platform, runner and client in one process.
 Progress is shown while it runs, then a table with one row a run. Everything that
@@ -48,16 +52,22 @@ study starts, without hidden files and without earlier outputs. Every job can re
 all of it, and nothing else of this machine.
 
 Ctrl-C cancels the study in order and leaves nothing running; a second one kills
-it. The exit status is 0 if the study passed, 1 if runs failed (more of them than
+it. --resume continues a study that was interrupted, by Ctrl-C or otherwise, where
+it was: runs that have ended stay as they are, the rest is run. DIR is the output
+directory, of which it takes the newest study, or <output>/<batch>.
+ The exit status is 0 if the study passed, 1 if runs failed (more of them than
 --max-failed allows), 2 for wrong usage or an invalid file, 3 where the engine
 can't be reached, and 130 when interrupted.`,
 		Example: `  lynxctl run my_study.yaml
   lynxctl run scenarios/aerospace/configs/basic_orbit_tutorial.yaml --runs 10
   lynxctl run study.yaml --working-directory ~/sims --max-failed 2% --output results
+  lynxctl run --resume lynx-output
   lynxctl run study.yaml --json | jq '.runs[] | select(.status != "Completed")'`,
-		Args: cobra.ExactArgs(1),
+		Args: func(cmd *cobra.Command, args []string) error { return o.arguments(cmd, args) },
 		RunE: func(cmd *cobra.Command, args []string) error {
-			o.study = args[0]
+			if len(args) > 0 {
+				o.study = args[0]
+			}
 			return runStudy(cmd.Context(), p, o)
 		},
 	}
@@ -67,6 +77,8 @@ can't be reached, and 130 when interrupted.`,
 	f.IntVar(&o.runs, "runs", 0, "number of runs, instead of the study's")
 	f.StringVar(&o.executor, "executor", "", "where jobs are launched, instead of the configuration's: docker")
 	f.StringVar(&o.output, "output", "lynx-output", "output directory")
+	f.StringVar(&o.resume, "resume", "", "continue the study that was interrupted in this `directory`")
+	_ = cmd.MarkFlagDirname("resume")
 	f.StringVar(&o.maxFailed, "max-failed", "", "how many runs may fail, a count or a percentage, instead of the study's")
 	f.StringSliceVar(&o.metrics, "metrics", nil, "metrics of summary.json to show in the table")
 	f.BoolVar(&o.json, "json", false, "print the results as JSON instead of a table")
@@ -74,17 +86,39 @@ can't be reached, and 130 when interrupted.`,
 	return cmd
 }
 
+// arguments checks what is named: a study, or a directory to resume, in which
+// everything about the study is settled.
+func (o *runOptions) arguments(cmd *cobra.Command, args []string) error {
+	if o.resume == "" {
+		return cobra.ExactArgs(1)(cmd, args)
+	}
+	if len(args) > 0 {
+		return fmt.Errorf("%s: --resume takes the study from its directory", args[0])
+	}
+	for _, name := range []string{"runs", "max-failed", "output"} {
+		if cmd.Flags().Changed(name) {
+			return fmt.Errorf("--%s: a study that is resumed keeps what it began with", name)
+		}
+	}
+	return nil
+}
+
 // runStudy is `lynxctl run`.
 func runStudy(ctx context.Context, p *Program, o runOptions) error {
-	file, err := o.request()
+	file, batch, err := o.request()
 	if err != nil {
 		return err
+	}
+	if o.config == "" {
+		if _, err := os.Stat(defaultConfig); err == nil {
+			o.config, o.configFound = defaultConfig, true
+		}
 	}
 	local, err := o.start(ctx, p, file.Request)
 	if err != nil {
 		return err
 	}
-	err = o.execute(ctx, p, local, file)
+	err = o.execute(ctx, p, local, file, batch)
 	stopErr := local.Stop()
 	switch {
 	case stopErr == nil:
@@ -96,23 +130,27 @@ func runStudy(ctx context.Context, p *Program, o runOptions) error {
 	}
 }
 
-// request reads the study and lets the flags override it.
-func (o runOptions) request() (*studyFile, error) {
-	file, err := readStudy(o.study)
-	if err != nil {
-		return nil, err
+// request reads the study and lets the flags override it. Of one that is resumed
+// it also returns the batch.
+func (o *runOptions) request() (file *studyFile, batch string, err error) {
+	if o.resume != "" {
+		batch, file, err = o.recall()
+		return file, batch, err
+	}
+	if file, err = readStudy(o.study); err != nil {
+		return nil, "", err
 	}
 	if err := applyRuns(file.Request, o.runs); err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if o.maxFailed != "" {
 		limit, err := study.ParseMaxFailed(o.maxFailed)
 		if err != nil {
-			return nil, exit(ExitUsage, fmt.Errorf("--max-failed %s: %w", o.maxFailed, err))
+			return nil, "", exit(ExitUsage, fmt.Errorf("--max-failed %s: %w", o.maxFailed, err))
 		}
 		file.Config.MonteCarlo.MaxFailed = limit
 	}
-	return file, nil
+	return file, "", nil
 }
 
 // start starts platform and runner. Ctrl-C ends that.
@@ -124,14 +162,8 @@ func (o runOptions) start(ctx context.Context, p *Program, request *study.Reques
 	if err != nil {
 		return nil, exit(ExitUsage, fmt.Errorf("--output %s: %w", o.output, err))
 	}
-	config, found := o.config, false
-	if config == "" {
-		if _, err := os.Stat(defaultConfig); err == nil {
-			config, found = defaultConfig, true
-		}
-	}
 	local, err := p.Start(ctx, LocalOptions{
-		Config: config, ConfigFound: found, Executor: o.executor, WorkingDirectory: o.work, Output: output, Verbose: o.verbose,
+		Config: o.config, ConfigFound: o.configFound, Executor: o.executor, WorkingDirectory: o.work, Output: output, Verbose: o.verbose,
 		Study: o.study, Simulation: request.Config.Simulation, Image: request.Config.Compute.Container.Image,
 	})
 	switch {
@@ -153,23 +185,44 @@ func startError(err error) error {
 	return exit(ExitUnreachable, err)
 }
 
-// execute submits the study, follows it to its end and prints the results.
-func (o runOptions) execute(ctx context.Context, p *Program, local Local, file *studyFile) error {
+// execute submits the study, or resumes a batch, follows it to its end and prints
+// the results.
+func (o runOptions) execute(ctx context.Context, p *Program, local Local, file *studyFile, batch string) error {
 	client := local.Client()
-	body, err := json.Marshal(file.Request)
-	if err != nil {
-		return exit(ExitUsage, fmt.Errorf("study %s: %w", o.study, err))
+	var err error
+	if batch == "" {
+		batch, err = o.submit(ctx, p, client, file)
+	} else {
+		err = o.resumeBatch(ctx, p, client, batch)
 	}
-	submission, err := client.Submit(ctx, body, api.JSON)
 	if err != nil {
-		return clientError(err)
+		return err
 	}
-	o.announce(p, file.Request, submission)
-	status, err := o.wait(ctx, p, local, submission.BatchID)
+	status, err := o.wait(ctx, p, local, batch)
 	if err != nil {
 		return err
 	}
 	return o.report(context.WithoutCancel(ctx), p, client, file, status)
+}
+
+// submit hands in the study.
+func (o runOptions) submit(ctx context.Context, p *Program, client *api.Client, file *studyFile) (batch string, err error) {
+	if err := setAside(ctx, p, client, o.output, ""); err != nil {
+		return "", err
+	}
+	body, err := json.Marshal(file.Request)
+	if err != nil {
+		return "", exit(ExitUsage, fmt.Errorf("study %s: %w", o.study, err))
+	}
+	submission, err := client.Submit(ctx, body, api.JSON)
+	if err != nil {
+		return "", clientError(err)
+	}
+	o.announce(p, file.Request, submission)
+	if err := o.remember(file, submission.BatchID); err != nil {
+		fmt.Fprintln(p.Stderr, "warning: this study could not be resumed after an interruption:", err)
+	}
+	return submission.BatchID, nil
 }
 
 // announce says what runs and where its files will be.
@@ -178,8 +231,13 @@ func (o runOptions) announce(p *Program, request *study.Request, s *api.Submissi
 		fmt.Fprintln(p.Stderr, "warning:", escape(warning))
 	}
 	fmt.Fprintf(p.Stderr, "%s: %s, seed %d\n", escape(request.Name), runs(s.TotalJobs), s.Seed)
-	fmt.Fprintf(p.Stderr, "files: %s\n", filepath.Join(o.output, s.BatchID))
-	if err := linkLatest(o.output, s.BatchID); err != nil {
+	o.showFiles(p, s.BatchID)
+}
+
+// showFiles says where the batch's files are, and links to them.
+func (o runOptions) showFiles(p *Program, batch string) {
+	fmt.Fprintf(p.Stderr, "files: %s\n", filepath.Join(o.output, batch))
+	if err := linkLatest(o.output, batch); err != nil {
 		fmt.Fprintln(p.Stderr, "warning:", err)
 	}
 }

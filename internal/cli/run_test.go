@@ -48,6 +48,13 @@ type fakePlatform struct {
 	rows   []api.RunRow
 	stops  int
 	failed chan struct{}
+	// earlier are the batches that were there before; aside says that "old" among
+	// them was cancelled, retried what was run again.
+	earlier []api.Batch
+	aside   bool
+	retried string
+	// given are the options of the last start.
+	given LocalOptions
 }
 
 func newFakePlatform(t *testing.T, script ...api.BatchStatus) *fakePlatform {
@@ -58,6 +65,17 @@ func newFakePlatform(t *testing.T, script ...api.BatchStatus) *fakePlatform {
 		_, _ = body.ReadFrom(r.Body)
 		f.submitted = body.Bytes()
 		reply(w, http.StatusCreated, api.Submission{BatchID: "b1", TotalJobs: 2, Seed: 42, Warnings: []string{"a field has no effect"}})
+	})
+	mux.HandleFunc("GET /batches", func(w http.ResponseWriter, _ *http.Request) {
+		reply(w, http.StatusOK, api.Page[api.Batch]{Items: f.earlier})
+	})
+	mux.HandleFunc("POST /batches/{id}/retry", func(w http.ResponseWriter, r *http.Request) {
+		f.retried = r.PathValue("id") + " " + r.URL.Query().Get("status")
+		reply(w, http.StatusOK, api.Retry{Jobs: 1, BatchStatus: statusOf(api.BatchRunning, 1, 0, 0)})
+	})
+	mux.HandleFunc("POST /batches/old/cancel", func(w http.ResponseWriter, _ *http.Request) {
+		f.aside = true
+		reply(w, http.StatusOK, f.script[0])
 	})
 	mux.HandleFunc("GET /batches/b1", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, f.next()) })
 	mux.HandleFunc("POST /batches/b1/cancel", func(w http.ResponseWriter, _ *http.Request) {
@@ -142,10 +160,11 @@ func lynxctl(interrupt context.Context, t *testing.T, f *fakePlatform, args ...s
 	var out, errs bytes.Buffer
 	root := Root(&Program{
 		Stdout: &out, Stderr: &errs, Interrupt: interrupt, Now: time.Now, Version: "test",
-		Start: func(context.Context, LocalOptions) (Local, error) {
+		Start: func(_ context.Context, o LocalOptions) (Local, error) {
 			if f == nil {
 				return nil, errors.New("no engine answers")
 			}
+			f.given = o
 			return f, nil
 		},
 	})

@@ -20,6 +20,8 @@ type studyFile struct {
 	*study.Request
 	// order is the names of the dispersions in the order of the file.
 	order []string
+	// text is the file's.
+	text []byte
 }
 
 // readStudy reads and checks a study file; an error is ready to be printed and
@@ -37,11 +39,16 @@ func readStudy(path string) (*studyFile, error) {
 	if len(data) > maxStudyFile {
 		return nil, exit(ExitUsage, fmt.Errorf("study file %s is larger than %d MiB", path, maxStudyFile>>20))
 	}
+	return parseStudy(data, path)
+}
+
+// parseStudy is readStudy of a text that was read from path.
+func parseStudy(data []byte, path string) (*studyFile, error) {
 	request, err := study.Parse(data, path)
 	if err != nil {
 		return nil, exit(ExitUsage, studyError(path, err))
 	}
-	return &studyFile{Request: request, order: dispersionOrder(data, path, request)}, nil
+	return &studyFile{Request: request, order: dispersionOrder(data, path, request), text: data}, nil
 }
 
 // dispersionOrder is the names of a study's dispersions in the order of its file,

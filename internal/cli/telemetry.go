@@ -45,7 +45,8 @@ func telemetryCommand(c *connection) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "telemetry JOB",
 		Short: "Show the telemetry of a job, also of one that runs",
-		Long: `Show the telemetry of a job, also of one that runs. ` + jobReferences + `
+		Long: `Show the telemetry of a job, also of one that runs.
+` + jobReferences + `
 
 The formats:
   table  one row a variable: how many values, the least, the greatest, the last,
@@ -86,7 +87,7 @@ Every sample is in telemetry.parquet, beside the job's files.`,
 	f.BoolVar(&o.json, "json", false, "the same as --format json")
 	f.BoolVarP(&o.follow, "follow", "f", false, "print samples as they come, until the attempt ends")
 	for _, name := range []string{"from", "to"} {
-		f.Lookup(name).DefValue = ""
+		f.Lookup(name).DefValue = "0" // which the help does not show; infinity says nothing
 	}
 	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(telemetryFormats, cobra.ShellCompDirectiveNoFileComp))
 	return cmd

@@ -21,8 +21,8 @@ func validateCommand(p *Program) *cobra.Command {
 			for _, warning := range request.Warnings() {
 				fmt.Fprintln(p.Stderr, "warning:", escape(warning))
 			}
-			fmt.Fprintf(p.Stdout, "%s is valid: %d runs, %d dispersions, sampled by %s\n", args[0],
-				request.Runs(), len(request.Config.Dispersions), request.Config.MonteCarlo.SamplingMethod)
+			fmt.Fprintf(p.Stdout, "%s is valid: %s, %s, sampled by %s\n", args[0],
+				runs(request.Runs()), counted(len(request.Config.Dispersions), "dispersion"), request.Config.MonteCarlo.SamplingMethod)
 			return nil
 		},
 	}

@@ -24,7 +24,8 @@ func watchCommand(c *connection) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "watch BATCH",
 		Short: "Follow a batch to its end",
-		Long: `Follow a batch to its end. ` + references + `
+		Long: `Follow a batch to its end.
+` + references + `
 Progress goes to standard error: drawn in place for a person at a terminal, as
 plain lines into a pipe. Ctrl-C ends the watching only; the batch goes on.
 
