@@ -13,7 +13,6 @@ import (
 	"github.com/tetryx/lynx-runner/api"
 )
 
-
 // begun is what is kept of a study that was begun, to continue it as it was.
 type begun struct {
 	// Study is the path of its file, absolute, and Text what was in it: the file
