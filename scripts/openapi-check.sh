@@ -71,13 +71,13 @@ cat >"$dir/known.toml" <<EOT
 "query.revision" = "0"
 "query.follow" = false
 EOT
-round() { # round CONFIG OPTION...
-	"$bin/schemathesis" --config-file "$1" run "$dir/openapi.json" --url "http://$rest" \
+round() { # round CONFIG OPTION...: in a directory of its own, where it leaves things
+	(cd "$dir" && "$bin/schemathesis" --config-file "$1" run "$dir/openapi.json" --url "http://$rest" \
 		--header "Authorization: Bearer $token" --no-color --warnings off --seed 1 --workers 1 \
 		--max-time "${SECONDS_EACH:-20}" --request-timeout 10 --generation-database none \
 		--phases examples,coverage,fuzzing \
 		--checks not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,response_schema_conformance,unsupported_method,ignored_auth \
-		"${@:2}" >&2
+		"${@:2}") >&2
 }
 touch "$dir/unknown.toml"
 # An endless stream is no call for a test that waits for its end: those with known
