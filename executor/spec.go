@@ -86,6 +86,9 @@ type Spec struct {
 	// so at Timeout + Grace, where nobody else did.
 	Timeout time.Duration
 	Grace   time.Duration
+	// RunnerLoss is how long the job goes on while its runner is away; then the
+	// shim ends it. 0 means until Timeout + Grace.
+	RunnerLoss time.Duration
 	// LogHead and LogTail bound what is kept of each of stdout and stderr, in
 	// bytes.
 	LogHead int64

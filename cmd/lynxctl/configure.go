@@ -48,7 +48,7 @@ func commandFor(executor string, o cli.LocalOptions) error {
 // load reads the configuration over what suits this study. A file that was only
 // found, and is for other simulations, is passed by.
 func (l *local) load(o cli.LocalOptions, code, state string) (*config.Config, error) {
-	named := map[string]string{"working-directory": code}
+	named := map[string]string{"working-directory": code, "on-runner-loss": config.RunnerLossKill}
 	if o.Config != "" {
 		cfg, err := config.LoadOver(named, o.Config, os.Environ(), l.overrides(o, state))
 		if err != nil || !o.ConfigFound || slices.Contains(cfg.Capabilities.SimulationTypes, o.Simulation.Type) {

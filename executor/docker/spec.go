@@ -219,6 +219,7 @@ func shimConfig(spec executor.Spec) shim.Config {
 	if spec.Timeout > 0 {
 		c.KillAfterMillis = (spec.Timeout + spec.Grace).Milliseconds()
 	}
+	c.RunnerLossMillis = spec.RunnerLoss.Milliseconds()
 	return c
 }
 

@@ -54,7 +54,7 @@ func shimConfig(spec executor.Spec, s scratch, memoryGroup, pidsGroup bool) (shi
 		c.TelemetrySocket = inRuntime(executor.TelemetrySocket)
 		c.TelemetryListen, c.CheckPeers = "127.0.0.1:0", true
 	}
-	c.KillAfterMillis = killAfter(spec).Milliseconds()
+	c.KillAfterMillis, c.RunnerLossMillis = killAfter(spec).Milliseconds(), spec.RunnerLoss.Milliseconds()
 	return c, nil
 }
 

@@ -59,6 +59,8 @@ func (c Config) check() error {
 		return fmt.Errorf("log_head, log_tail: %d and %d must not be negative", c.LogHead, c.LogTail)
 	case c.KillAfterMillis < 0:
 		return fmt.Errorf("kill_after_millis: %d must not be negative", c.KillAfterMillis)
+	case c.RunnerLossMillis < 0:
+		return fmt.Errorf("runner_loss_millis: %d must not be negative", c.RunnerLossMillis)
 	case c.ReportFD < 0 || c.ReportFD > 0 && c.ReportFD < 3:
 		return fmt.Errorf("report_fd: %d must be 0 or above 2", c.ReportFD)
 	}

@@ -170,6 +170,7 @@ func TestBadConfigurationIsRefused(t *testing.T) {
 		"relative log":      {func(c *shim.Config) { c.Stdout = "stdout.log" }, "stdout"},
 		"one log for both":  {func(c *shim.Config) { c.Stderr = c.Stdout }, "stderr"},
 		"negative head":     {func(c *shim.Config) { c.LogHead = -1 }, "log_head"},
+		"negative patience": {func(c *shim.Config) { c.RunnerLossMillis = -1 }, "runner_loss_millis"},
 		"negative deadline": {func(c *shim.Config) { c.KillAfterMillis = -1 }, "kill_after_millis"},
 		"bad environment":   {func(c *shim.Config) { c.Env = []string{"X"} }, "env"},
 		"half a telemetry":  {func(c *shim.Config) { c.TelemetrySocket = "/x" }, "telemetry_listen"},

@@ -30,6 +30,11 @@ type link struct {
 	// wake makes the next dial come at once.
 	wake chan struct{}
 
+	// patience is how long the runner may be away; 0 is for ever. When it has been
+	// for longer, lost gets an element at each further look.
+	patience time.Duration
+	lost     chan struct{}
+
 	mu      sync.Mutex
 	conn    net.Conn
 	started bool
@@ -41,27 +46,43 @@ func newLink(socket string, spare *reserve) *link {
 	return &link{
 		socket: socket, spare: spare,
 		connected: make(chan struct{}), acked: make(chan struct{}),
-		kills: make(chan struct{}, 1), wake: make(chan struct{}, 1),
+		kills: make(chan struct{}, 1), wake: make(chan struct{}, 1), lost: make(chan struct{}, 1),
 	}
 }
 
 // run keeps the link up until ctx ends.
 func (l *link) run(ctx context.Context) {
 	pause := redialFirst
+	var heard time.Time // the end of the last connection that the runner let in
 	for ctx.Err() == nil {
 		if conn, err := l.dial(ctx); err == nil {
 			since := time.Now()
-			l.serve(ctx, conn)
+			if l.serve(ctx, conn) {
+				heard = time.Now()
+			}
 			if time.Since(since) >= redialLast {
 				pause = redialFirst
 			}
 		}
+		l.miss(heard)
 		select {
 		case <-ctx.Done():
 		case <-l.wake:
 		case <-time.After(pause):
 		}
 		pause = min(2*pause, redialLast)
+	}
+}
+
+// miss tells where the runner, which was heard until then, has been away for longer
+// than it may be.
+func (l *link) miss(heard time.Time) {
+	if l.patience == 0 || heard.IsZero() || time.Since(heard) < l.patience {
+		return
+	}
+	select {
+	case l.lost <- struct{}{}:
+	default:
 	}
 }
 
@@ -75,21 +96,23 @@ func (l *link) dial(ctx context.Context) (conn net.Conn, err error) {
 }
 
 // serve introduces the shim and takes the runner's messages until the connection
-// breaks.
-func (l *link) serve(ctx context.Context, conn net.Conn) {
+// breaks. It reports whether the runner let it in.
+func (l *link) serve(ctx context.Context, conn net.Conn) (greeted bool) {
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
 	defer l.drop(conn)
 	if !l.introduce(conn) {
-		return
+		return false
 	}
 	lines := NewLineReader(conn)
 	for {
 		m, err := ReadMessage(lines)
 		if err != nil {
-			return
+			return greeted
 		}
 		switch m.Type {
+		case MessageHello:
+			greeted = true
 		case MessageKill:
 			select {
 			case l.kills <- struct{}{}:

@@ -157,3 +157,49 @@ func TestRunnerThatDoesNotReadIsLeft(t *testing.T) {
 		t.Error("the connection is still open")
 	}
 }
+
+// A runner that let the shim in and stays away for too long is missed; one that
+// comes back in time, or that never let it in, is not.
+func TestRunnerIsMissed(t *testing.T) {
+	dir := t.TempDir()
+	for name, c := range map[string]struct {
+		greets, returns bool
+		want            bool
+	}{"away": {greets: true, want: true}, "back in time": {greets: true, returns: true}, "never let it in": {}} {
+		socket := filepath.Join(dir, name)
+		f := newFar(t, socket)
+		l := newLink(socket, new(reserve))
+		l.patience = 300 * time.Millisecond
+		if c.returns {
+			l.patience = time.Hour
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			l.run(ctx)
+		}()
+		f.accept()
+		if c.greets {
+			f.send(MessageHello)
+		}
+		_, _ = f.conn.Close(), f.listener.Close()
+		if c.returns {
+			f = newFar(t, socket)
+			f.accept()
+			f.send(MessageHello)
+		}
+		if c.want {
+			<-l.lost
+		} else {
+			l.miss(time.Time{})
+			select {
+			case <-l.lost:
+				t.Errorf("%s: the runner was missed", name)
+			case <-time.After(2 * 300 * time.Millisecond):
+			}
+		}
+		cancel()
+		<-done
+	}
+}

@@ -30,6 +30,7 @@ func Main(configPath string) (exitCode int) {
 	}
 	spare := new(reserve)
 	link := newLink(config.ControlSocket, spare)
+	link.patience = time.Duration(config.RunnerLossMillis) * time.Millisecond
 	if config.ControlSocket != "" {
 		go link.run(context.Background())
 		link.connect(connectLimit)
@@ -170,6 +171,8 @@ func (s *supervisor) watch(pid int, begin time.Time) (report ExitReport) {
 				_ = unix.Kill(-pid, sig.(unix.Signal))
 			}
 		case <-s.link.kills:
+			kill.all()
+		case <-s.link.lost:
 			kill.all()
 		case <-deadline:
 			overdue = true

@@ -28,6 +28,11 @@ type Config struct {
 	// KillAfterMillis is the time after the job's start at which the shim kills
 	// it by itself: timeout plus grace. 0 means never.
 	KillAfterMillis int64 `json:"kill_after_millis,omitempty"`
+	// RunnerLossMillis is how long the job goes on without its runner: so long after
+	// the control connection broke, and was not made again, the shim kills the job.
+	// 0 means until KillAfterMillis. A runner that never let the shim in is not
+	// missed.
+	RunnerLossMillis int64 `json:"runner_loss_millis,omitempty"`
 
 	// Rlimits are set on the shim, and so on the job, where nobody else has: no
 	// higher than what the shim was started with.
@@ -47,7 +52,8 @@ type Rlimit struct {
 
 // The kinds of messages, one JSON object a line.
 const (
-	// MessageHello opens every connection, from the shim.
+	// MessageHello opens every connection, from the shim; a runner that lets it in
+	// says the same.
 	MessageHello = "hello"
 	// MessageStarted says that the job's main process runs, from the shim. After
 	// a reconnection it is sent again.

@@ -50,6 +50,22 @@ func TestDeadlineNeedsNoRunner(t *testing.T) {
 	})
 }
 
+// A job outlives its runner for as long as it was told to.
+func TestRunnerLossEndsTheJob(t *testing.T) {
+	everywhere(t, func(t *testing.T, p place) {
+		r := newRun(t, p, "sh", "-c", `"$0" wait & exec "$0" wait`, jobPath)
+		r.config.RunnerLossMillis = 100
+		r.start()
+		c := r.up()
+		c.send(shim.MessageHello)
+		must(t, c.conn.Close())
+		must(t, r.runner.Close())
+		if status := r.status(); status != 137 {
+			t.Errorf("exit status %d", status)
+		}
+	})
+}
+
 func TestDeadlineIsReported(t *testing.T) {
 	everywhere(t, func(t *testing.T, p place) {
 		r := newRun(t, p, jobPath, "wait")

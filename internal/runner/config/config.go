@@ -69,6 +69,11 @@ type Config struct {
 	// LockDir holds one lock file per slot uid and per GPU, for every runner on the
 	// host.
 	LockDir string
+	// OnRunnerLoss is what becomes of running jobs when the runner is killed:
+	// RunnerLossContinue, and the next start takes them up, for at most
+	// OnRunnerLossFor, or RunnerLossKill.
+	OnRunnerLoss    string
+	OnRunnerLossFor time.Duration
 	// DataMounts are host directories that every job sees, read-only.
 	DataMounts []executor.Mount
 	// GPUs are the GPUs of the host that jobs can be given.
@@ -94,6 +99,12 @@ type Config struct {
 const (
 	ExecutorDocker  = "docker"
 	ExecutorProcess = "process"
+)
+
+// The values of Config.OnRunnerLoss.
+const (
+	RunnerLossContinue = "continue"
+	RunnerLossKill     = "kill"
 )
 
 // The values of Config.PullPolicy.

@@ -27,6 +27,8 @@ type document struct {
 	StateDir           *string                    `yaml:"state_dir"`
 	RuntimeDir         *string                    `yaml:"runtime_dir"`
 	LockDir            *string                    `yaml:"lock_dir"`
+	OnRunnerLoss       *string                    `yaml:"on_runner_loss"`
+	OnRunnerLossFor    *duration                  `yaml:"on_runner_loss_for"`
 	Environment        map[string]string          `yaml:"environment"`
 	GPUs               *GPUs                      `yaml:"gpus"`
 	Reserve            reserveDocument            `yaml:"reserve"`

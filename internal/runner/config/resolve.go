@@ -38,6 +38,8 @@ func defaults(h host) *Config {
 		StateDir:          h.stateDir(),
 		RuntimeDir:        h.runtime(),
 		LockDir:           h.locks(),
+		OnRunnerLoss:      RunnerLossContinue,
+		OnRunnerLossFor:   time.Hour,
 		Sandbox:           Sandbox{Seccomp: SeccompDefault, Network: NetworkNone},
 		Reserve:           defaultReserve(h),
 		Limits:            defaultLimits(h),
@@ -138,6 +140,7 @@ func (r *resolver) general() {
 	if c.Executor != ExecutorDocker && c.Executor != ExecutorProcess {
 		r.errorf("executor", "%q is not an executor; want docker or process", c.Executor)
 	}
+	r.runnerLoss()
 	r.python()
 	if len(c.Engines) == 0 {
 		r.errorf("engines", "is empty; a runner needs an engine, basilisk or command")
@@ -149,6 +152,21 @@ func (r *resolver) general() {
 	}
 	if e := c.BasiliskEntrypoint; e != "" && !filepath.IsLocal(e) {
 		r.errorf("basilisk_entrypoint", "%q does not lie below working_directory; want a relative path without \"..\"", e)
+	}
+}
+
+// runnerLoss reads what becomes of jobs whose runner is killed.
+func (r *resolver) runnerLoss() {
+	c, d := r.cfg, r.doc
+	set(&c.OnRunnerLoss, d.OnRunnerLoss)
+	if c.OnRunnerLoss != RunnerLossContinue && c.OnRunnerLoss != RunnerLossKill {
+		r.errorf("on_runner_loss", "%q is not what can become of jobs; want continue or kill", c.OnRunnerLoss)
+	}
+	if d.OnRunnerLossFor == nil {
+		return
+	}
+	if c.OnRunnerLossFor = time.Duration(*d.OnRunnerLossFor); c.OnRunnerLossFor < time.Second || c.OnRunnerLossFor > time.Duration(decade) {
+		r.errorf("on_runner_loss_for", "%v is out of range; want %v to %v", c.OnRunnerLossFor, time.Second, time.Duration(decade))
 	}
 }
 

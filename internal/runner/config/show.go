@@ -24,6 +24,7 @@ func (c *Config) values() map[string]any {
 		"image": c.Image, "sandbox.allowed_images": c.AllowedImages, "sandbox.pull_policy": c.PullPolicy,
 		"shim": c.Shim, "state_dir": c.StateDir, "runtime_dir": c.RuntimeDir, "lock_dir": c.LockDir,
 		"sandbox.data_mounts": nil, "environment": nil,
+		"on_runner_loss": c.OnRunnerLoss, "on_runner_loss_for": c.OnRunnerLossFor.String(),
 		"gpus": c.GPUs.value(), "reserve.disk": c.Reserve.Disk.String(), "reserve.memory": show(size(c.Reserve.MemoryBytes)),
 	}
 	if c.OutputOwner.Set {

@@ -133,6 +133,7 @@ func (s *Server) take(conn *net.UnixConn, m shim.Message) {
 	switch m.Type {
 	case shim.MessageHello:
 		once(&s.said.hello, s.hello)
+		_ = s.send(shim.MessageHello)
 	case shim.MessageStarted:
 		once(&s.said.started, s.started)
 	case shim.MessageExit:
