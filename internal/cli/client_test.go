@@ -4,15 +4,16 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -215,7 +216,8 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		"refused":         {[]string{"watch", "last"}, secret, ExitUsage, []string{`the request is for host "x"`}},
 		"on run":          {[]string{"run", "study.yaml", "--server", "http://x"}, secret, ExitUsage, []string{"--server", "lynxctl submit"}},
 		"on validate":     {[]string{"validate", "--token-file", "x", "study.yaml"}, secret, ExitUsage, []string{"--token-file", "lynxctl submit"}},
-		"two arguments":   {[]string{"watch", "a", "b"}, secret, ExitUsage, []string{"accepts 1 arg"}},
+		"two arguments":   {[]string{"watch", "a", "b"}, secret, ExitUsage, []string{"accepts 1 arg", "usage: lynxctl watch BATCH [flags]", "`lynxctl watch --help`"}},
+		"no such flag":    {[]string{"watch", "a", "--jason"}, secret, ExitUsage, []string{"--jason", "usage: lynxctl watch BATCH [flags]"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			who := callerOf(f)

@@ -178,13 +178,13 @@ func (f *fetcher) report(dir string) error {
 	if f.there > 0 {
 		there = fmt.Sprintf("; %d were there already", f.there)
 	}
-	fmt.Fprintf(f.s.Stderr, "downloaded %d files, %s, to %s%s\n", f.files, bytesText(f.bytes), escape(dir), there)
+	fmt.Fprintf(f.s.Stderr, "downloaded %s, %s, to %s%s\n", counted(f.files, "file"), bytesText(f.bytes), escape(dir), there)
 	var missing, failed error
 	if f.missing > 0 {
-		missing = exit(ExitFailed, fmt.Errorf("the platform does not have %d files (yet); the first is on %s", f.missing, f.where))
+		missing = exit(ExitFailed, fmt.Errorf("the platform does not have %s (yet); the first is on %s", counted(f.missing, "file"), f.where))
 	}
 	if f.failed > 0 {
-		failed = exit(ExitFailed, fmt.Errorf("%d files could not be downloaded; the first: %w", f.failed, f.failure))
+		failed = exit(ExitFailed, fmt.Errorf("%s could not be downloaded; the first: %w", counted(f.failed, "file"), f.failure))
 	}
 	return errors.Join(missing, failed)
 }

@@ -174,7 +174,7 @@ func TestDownloadOfWhatIsNotKept(t *testing.T) {
 	// The scripted answers share the rows' artifacts.
 	k.rows[0].AssignedRunner, k.rows[0].Artifacts[0].URL = &runner, ""
 	stderr, status, files := k.download(t, filepath.Join(t.TempDir(), "d"))
-	if status != ExitFailed || len(files) != 0 || !strings.Contains(stderr, "1 files (yet); the first is on runner lab-1, /srv/x") {
+	if status != ExitFailed || len(files) != 0 || !strings.Contains(stderr, "1 file (yet); the first is on runner lab-1, /srv/x") {
 		t.Errorf("status %d, %v: %s", status, files, stderr)
 	}
 }

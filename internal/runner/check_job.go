@@ -175,9 +175,9 @@ func (c *checker) read(spec executor.Spec, exit executor.Exit, into any) error {
 // judge says what the job's findings mean.
 func (c *checker) judge(found *probed) {
 	c.add("job", LevelOK, "a job ran and left nothing; its Python is %s", found.Python)
-	seenBy, python := "a file system that the engine sees as well", "the image's Python"
+	seenBy, python, remedy := "a file system that the engine sees as well", "the image's Python", "take the image lynx-basilisk (`make image`), or one on top of it"
 	if c.isProcess() {
-		seenBy, python = "this host's own file system", "this Python"
+		seenBy, python, remedy = "this host's own file system", "this Python", "name one that has it as python_executable (`make venv` makes one)"
 	}
 	for _, p := range []struct {
 		subject string
@@ -191,7 +191,7 @@ func (c *checker) judge(found *probed) {
 		{"telemetry", found.Telemetry, LevelFailed, "a job's telemetry arrives at the runner",
 			"a job's telemetry does not arrive at the runner (%s); is runtime_dir on " + seenBy + "?"},
 		{"basilisk", found.Basilisk, LevelWarning, "Basilisk " + found.Basilisk.text(),
-			python + " has no Basilisk (%s); scenarios that use it will fail"},
+			python + " has no Basilisk (%s); scenarios that use it will fail: " + remedy},
 	} {
 		if p.probe.OK {
 			c.add(p.subject, LevelOK, "%s", p.good)

@@ -50,8 +50,11 @@ func NewRunner(o RunnerOptions) (*Runner, error) {
 	}
 	// Jobs, which are less protected, and the engine's containers do not inherit it.
 	protected, err := host.Protect()
-	if err != nil || !protected && os.Geteuid() == 0 {
-		o.Log.Info("this runner may not lower its own oom_score_adj (CAP_SYS_RESOURCE); only its jobs' is raised", "error", err)
+	switch {
+	case err != nil:
+		o.Log.Info("this runner's own oom_score_adj can't be lowered; only its jobs' is raised", "error", err)
+	case !protected && os.Geteuid() == 0:
+		o.Log.Info("this runner may not lower its own oom_score_adj (CAP_SYS_RESOURCE); only its jobs' is raised")
 	}
 	conn, err := Dial(o.Config.Server, o.Token)
 	if err != nil {
