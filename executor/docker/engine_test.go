@@ -181,12 +181,30 @@ func TestResolve(t *testing.T) {
 	if id, err := resolve(d.executor(allow, with(PullAlways)), "lynx-far"); err != nil || id != "sha256:bbbb" {
 		t.Errorf("always, without a registry: %q, %v; want what is there", id, err)
 	}
-	if _, err := resolve(missing, "lynx-farther"); !errors.Is(err, executor.ErrImage) {
-		t.Errorf("if-missing, without a registry: %v", err)
+	if _, err := resolve(missing, "lynx-farther"); err == nil || errors.Is(err, executor.ErrImage) {
+		t.Errorf("if-missing, without a registry: %v, which is nothing against the image", err)
+	}
+	for _, code := range []int{http.StatusNotFound, http.StatusForbidden} {
+		d.on("POST /images/create", status(code))
+		if _, err := resolve(missing, "lynx-farther"); !errors.Is(err, executor.ErrImage) {
+			t.Errorf("if-missing, the registry says %d: %v", code, err)
+		}
 	}
 	d.on("GET /images/{id}/json", hang)
 	if _, err := resolve(d.executor(allow, impatient), "lynx-test"); !errors.Is(err, executor.ErrUnavailable) || errors.Is(err, executor.ErrImage) {
 		t.Errorf("the engine hangs: %v, want ErrUnavailable", err)
+	}
+}
+
+// TestImageWithANamelessVariable: the engine would refuse each attempt anew.
+func TestImageWithANamelessVariable(t *testing.T) {
+	d := newDaemon(t)
+	e := d.executor()
+	d.on("GET /images/{id}/json", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"Id":"sha256:aaaa","Config":{"Env":["A=1","=x"]}}`)
+	})
+	if _, err := e.imageVolumes(t.Context(), "sha256:aaaa"); !errors.Is(err, executor.ErrInvalidSpec) || !strings.Contains(err.Error(), "=x") {
+		t.Errorf("%v", err)
 	}
 }
 

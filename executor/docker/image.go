@@ -3,6 +3,7 @@ package docker
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/image"
@@ -67,6 +68,11 @@ func (e *Executor) imageVolumes(ctx context.Context, id string) ([]string, error
 	case found.Config == nil:
 		return nil, nil
 	}
+	for _, variable := range found.Config.Env {
+		if strings.HasPrefix(variable, "=") {
+			return nil, fmt.Errorf("%w: the image sets an environment variable without a name (%q), with which no container starts: build it without", executor.ErrInvalidSpec, variable)
+		}
+	}
 	return sortedVolumes(found.Config.Volumes), nil
 }
 
@@ -86,9 +92,14 @@ func (e *engine) pull(ctx context.Context, ref string) error {
 		err = res.Wait(ctx)
 		_ = res.Close()
 	}
-	if err != nil {
-		err = e.failed(ctx, "pull image "+ref, err)
-		return fmt.Errorf("%w: %w; check the name, the registry and the engine's credentials for it", executor.ErrImage, err)
+	if err == nil {
+		return nil
 	}
-	return nil
+	failed := e.failed(ctx, "pull image "+ref, err)
+	// Only what the registry itself says about the image is about the image: one
+	// that can't be reached may be there again for the next attempt.
+	if errdefs.IsNotFound(err) || errdefs.IsPermissionDenied(err) || errdefs.IsUnauthorized(err) || errdefs.IsInvalidArgument(err) {
+		return fmt.Errorf("%w: %w; check the name, the registry and the engine's credentials for it", executor.ErrImage, failed)
+	}
+	return failed
 }
