@@ -69,6 +69,10 @@ test: build image venv lint ## Everything: linters, unit tests, real engine, rea
 test-unit: ## Fast tests that need neither Docker nor Basilisk
 	go test ./...
 
+.PHONY: fuzz
+fuzz: ## Fuzz what jobs, batches and clients control, 30 s a target (FUZZTIME=5m FUZZ=FuzzParse)
+	@scripts/fuzz.sh
+
 .PHONY: bench
 bench: image ## Measure what is promised in figures, and print a table (BENCH='-rows slot,breach -reps 3')
 	@go run ./bench $(BENCH)
