@@ -117,7 +117,12 @@ func (c *Client) messages(ctx context.Context, last string, query url.Values, pa
 		lines.Buffer(nil, maxEvent)
 		m := message{}
 		for lines.Scan() {
-			if !m.line(lines.Bytes()) {
+			ended := m.line(lines.Bytes())
+			if len(m.data) > maxEvent {
+				yield(message{}, unreachable(ctx, bufio.ErrTooLong))
+				return
+			}
+			if !ended {
 				continue
 			}
 			if m.event != "" && !yield(m, nil) {
@@ -144,7 +149,9 @@ func (m *message) line(line []byte) bool {
 	case "event":
 		m.event = string(value)
 	case "data":
-		if m.data != nil {
+		if m.data == nil {
+			m.data = []byte{} // an empty first line is one, too
+		} else {
 			m.data = append(m.data, '\n')
 		}
 		m.data = append(m.data, value...)
