@@ -12,6 +12,8 @@ const (
 	// pollWait is how long one question about a batch waits at the platform for
 	// news: long enough to cost nothing, short enough for every proxy.
 	pollWait = 20 * time.Second
+	// firstWait is the wait of the questions until nothing is new for the first time.
+	firstWait = 3 * time.Second
 	// pollPause is the least time between two questions: a batch with many short
 	// runs has news all the time, and nobody reads faster.
 	pollPause = 100 * time.Millisecond
@@ -32,16 +34,23 @@ type follower struct {
 	failed int
 	// enough says that no further failure is told.
 	enough bool
+	// waiting is why no run is taken, as it was told.
+	waiting string
 }
 
 // follow returns the batch's last status once it is terminal, or ctx's error.
 func (f *follower) follow(ctx context.Context) (*api.BatchStatus, error) {
 	status, err := f.client.Batch(ctx, f.batch)
+	wait, news := firstWait, true
 	for {
 		if err != nil {
 			return nil, err
 		}
 		f.show.update(status)
+		if !news {
+			wait = pollWait
+			f.tellWaiting(ctx, status)
+		}
 		f.tellFailures(ctx, status)
 		if status.Batch.Status.Terminal() {
 			return status, nil
@@ -51,7 +60,26 @@ func (f *follower) follow(ctx context.Context) (*api.BatchStatus, error) {
 			return nil, ctx.Err()
 		case <-time.After(f.pause):
 		}
-		status, err = f.client.WaitBatch(ctx, f.batch, status.Revision, pollWait)
+		before := status.Revision
+		status, err = f.client.WaitBatch(ctx, f.batch, before, wait)
+		news = err != nil || status.Revision != before
+	}
+}
+
+// tellWaiting says why nobody takes the runs of a batch of which none is running.
+func (f *follower) tellWaiting(ctx context.Context, status *api.BatchStatus) {
+	if n := status.JobsByStatus; n[api.JobPending] == 0 || n[api.JobClaimed]+n[api.JobRunning] > 0 {
+		return
+	}
+	page, err := f.client.Jobs(ctx, api.JobFilter{BatchID: f.batch, Status: api.JobPending, List: api.List{Limit: 1}})
+	if err != nil || len(page.Items) == 0 {
+		return
+	}
+	if why := deref(page.Items[0].PendingReason); why != f.waiting {
+		f.waiting = why
+		if why != "" {
+			f.show.note("run " + escape(page.Items[0].RunConfig.RunID) + " waits: " + escape(why))
+		}
 	}
 }
 

@@ -95,7 +95,7 @@ func (s *session) writeJobs(list iter.Seq2[api.Job, error]) error {
 			attempt = strconv.Itoa(j.Attempt)
 		}
 		t.row(strconv.Itoa(j.RunConfig.RunIndex), j.JobID, jobStatus(&j), optional(j.Outcome, func(o api.Outcome) string { return string(o) }),
-			attempt, deref(j.AssignedRunner), s.took(j.StartedAt, j.CompletedAt), shorten(deref(j.ErrorMessage)))
+			attempt, deref(j.AssignedRunner), s.took(j.StartedAt, j.CompletedAt), shorten(messageOf(&j)))
 	}
 	if len(t.rows) == 0 {
 		fmt.Fprintln(s.Stderr, "no such jobs")
@@ -109,6 +109,15 @@ func jobStatus(j *api.Job) string {
 		return string(j.Status) + ", being cancelled"
 	}
 	return string(j.Status)
+}
+
+// messageOf is why a job is not taken or, if it is or only has to wait for a free
+// runner, what its last attempt had to say.
+func messageOf(j *api.Job) string {
+	if why := deref(j.PendingReason); why != "" {
+		return "waits: " + why
+	}
+	return deref(j.ErrorMessage)
 }
 
 // shorten keeps the beginning of a message's first line, escaped.

@@ -38,12 +38,40 @@ func newBatchScript(t *testing.T, answers ...any) *far {
 		}
 	}
 	f.calls["GET /batches/b1"] = answer
-	f.calls["GET /batches/b1?revision=0&wait=20"] = answer
+	for _, wait := range []string{"3", "20"} {
+		f.calls["GET /batches/b1?revision=0&wait="+wait] = answer
+	}
 	return f
 }
 
 // hangUp ends the connection without an answer, as a platform does that is gone.
 func hangUp(http.ResponseWriter) { panic(http.ErrAbortHandler) }
+
+// TestWatchOfWhatWaits: a batch that nobody takes has a reason, told once, and only
+// while nothing else happens.
+func TestWatchOfWhatWaits(t *testing.T) {
+	waits := statusOf(api.BatchRunning, 0, 0, 0)
+	waits.JobsByStatus = map[api.JobState]int{api.JobPending: 2}
+	runs := statusOf(api.BatchRunning, 0, 0, 0)
+	runs.JobsByStatus = map[api.JobState]int{api.JobPending: 1, api.JobRunning: 1}
+	for name, c := range map[string]struct {
+		status api.BatchStatus
+		want   int
+	}{"nobody": {waits, 1}, "one runs": {runs, 0}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newBatchScript(t, c.status, c.status, c.status, c.status, statusOf(api.BatchCompleted, 2, 0, 0))
+			reason := "no runner is connected\x1b"
+			f.calls["GET /jobs?batch_id=b1&limit=1&status=Pending"] = api.Page[api.Job]{Items: []api.Job{{
+				RunConfig: api.RunConfig{RunID: "7"}, Status: api.JobPending, PendingReason: &reason,
+			}}}
+			_, stderr, status := callerOf(f).lynxctl(t, "watch", "last")
+			if n := strings.Count(stderr, `run 7 waits: no runner is connected\x1b`); status != ExitOK || n != c.want {
+				t.Errorf("status %d, told %d times:\n%s", status, n, stderr)
+			}
+		})
+	}
+}
 
 func TestWatch(t *testing.T) {
 	running := statusOf(api.BatchRunning, 0, 0, 0)
