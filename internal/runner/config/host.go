@@ -26,8 +26,20 @@ type host struct {
 	venv       string // the interpreter that `make venv` made; empty if there is none
 }
 
-// venvPython is where `make venv` puts an interpreter with Basilisk.
+// venvPython is where `make venv` puts an interpreter with Basilisk, below the
+// directory of the sources.
 const venvPython = ".cache/basilisk-venv/bin/python3"
+
+// findVenv finds that interpreter below the first directory that has it; "" if none
+// has. The program itself lies in bin/ of the sources, wherever it is started.
+func findVenv(dirs ...string) string {
+	for _, dir := range dirs {
+		if path, err := filepath.Abs(filepath.Join(dir, venvPython)); err == nil && unix.Access(path, unix.X_OK) == nil {
+			return path
+		}
+	}
+	return ""
+}
 
 func thisHost(environ []string) (host, error) {
 	h := host{uid: os.Geteuid(), root: os.Geteuid() == 0, cpus: runtime.NumCPU(), tmp: "/tmp"}
@@ -39,9 +51,7 @@ func thisHost(environ []string) (host, error) {
 	if h.executable, err = os.Executable(); err != nil {
 		return host{}, fmt.Errorf("path of this program: %w", err)
 	}
-	if path, err := filepath.Abs(venvPython); err == nil && unix.Access(path, unix.X_OK) == nil {
-		h.venv = path
-	}
+	h.venv = findVenv(".", filepath.Join(filepath.Dir(h.executable), ".."))
 	var info unix.Sysinfo_t
 	if err := unix.Sysinfo(&info); err != nil {
 		return host{}, fmt.Errorf("memory of this host: %w", err)

@@ -6,6 +6,28 @@ import (
 	"testing"
 )
 
+// TestFindVenv: what `make venv` made is found from the sources' directory and, by
+// the place of the program, from any other.
+func TestFindVenv(t *testing.T) {
+	sources, elsewhere := t.TempDir(), t.TempDir()
+	bin := filepath.Join(sources, "bin")
+	if got := findVenv(elsewhere, filepath.Join(bin, "..")); got != "" {
+		t.Errorf("found %s where there is none", got)
+	}
+	python := filepath.Join(sources, venvPython)
+	if err := os.MkdirAll(filepath.Dir(python), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(python, nil, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, dirs := range [][]string{{sources, elsewhere}, {elsewhere, filepath.Join(bin, "..")}} {
+		if got := findVenv(dirs...); got != python {
+			t.Errorf("%v: found %q, want %q", dirs, got, python)
+		}
+	}
+}
+
 // The interpreter of processes is one of the host, by default that of `make venv`
 // where that was run.
 func TestPythonOfProcesses(t *testing.T) {
