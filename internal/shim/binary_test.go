@@ -24,12 +24,13 @@ func TestBinaryIsSmallAndStatic(t *testing.T) {
 	}
 }
 
-// Layer 4, and so small: the standard library, x/sys and the package itself.
+// Layer 4, and so small: the standard library, x/sys, the program's version and the
+// package itself.
 func TestDependencies(t *testing.T) {
 	const module = "github.com/tetryx/lynx-runner/"
 	allowed := map[string]bool{
 		module + "cmd/lynx-shim": true, module + "internal/shim": true, module + "internal/shim/control": true,
-		"golang.org/x/sys/unix": true,
+		module + "cmd/internal/buildinfo": true, "golang.org/x/sys/unix": true,
 	}
 	for _, pkg := range []string{"cmd/lynx-shim", "internal/shim/control"} {
 		out, err := exec.Command("go", "list", "-deps", module+pkg).Output()
