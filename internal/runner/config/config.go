@@ -82,6 +82,8 @@ type Config struct {
 	Reserve Reserve
 	// HostMemoryBytes is the host's memory; 0 if it is not known.
 	HostMemoryBytes int64
+	// Retention is what is removed of what jobs left, when asked to clean.
+	Retention Retention
 	// Environment is added to every job's environment.
 	Environment map[string]string
 	// Sandbox and Limits confine a job; in the file both are the section sandbox,

@@ -56,6 +56,7 @@ func TestDefaults(t *testing.T) {
 		Image: "lynx-basilisk", AllowedImages: []string{"lynx-basilisk"}, PullPolicy: "never",
 		Shim:     "/opt/lynx/bin/lynx-shim",
 		StateDir: "/home/u/.local/state/lynx-runner", RuntimeDir: "/run/user/1000/lynx-runner", LockDir: "/run/user/1000/lynx-runner/lock",
+		OnRunnerLoss: "continue", OnRunnerLossFor: time.Hour,
 		Reserve: Reserve{Disk: DiskReserve{Percent: 5, Bytes: 2 << 30}, MemoryBytes: 1638 << 20}, HostMemoryBytes: 16 << 30,
 		Sandbox: Sandbox{
 			Seccomp: "default", Network: "none",

@@ -33,6 +33,7 @@ type document struct {
 	GPUs               *GPUs                      `yaml:"gpus"`
 	Reserve            reserveDocument            `yaml:"reserve"`
 	Sandbox            sandboxDocument            `yaml:"sandbox"`
+	Retention          retentionDocument          `yaml:"retention"`
 }
 
 // capabilities is the five documented fields, or a plain list, which means

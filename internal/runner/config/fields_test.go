@@ -69,6 +69,11 @@ var samples = map[string][3]string{
 	"reserve.disk":   {"7%", "3Gi", "1.5% or 100Mi"},
 	"reserve.memory": {"1Gi", "2Gi", "0"},
 
+	"retention.outputs.age":  {"30d", "36h0m0s", "1d"},
+	"retention.outputs.size": {"50Gi", "1Mi", "2Ti"},
+	"retention.images.age":   {"7d", "14d", "1h0m0s"},
+	"retention.rejected.age": {"90d", "91d", "1h30m0s"},
+
 	"sandbox.output.total":    {"1Gi", "2Gi", "3Gi"},
 	"sandbox.output.per_file": {"1Gi", "2Gi", "3Gi"},
 	"sandbox.output.files":    {"11", "12", "13"},
@@ -231,6 +236,13 @@ var complaints = []struct{ path, value, says string }{
 	{"sandbox.output.per_file", "1", "1 is out of range; want 1Ki to"},
 	{"sandbox.output.files", "0", "0 is out of range; want 1 to"},
 	{"sandbox.output.depth", "1001", "1001 is out of range; want 1 to 1000"},
+	{"retention.outputs.age", "a month", "not an age; write 30d, 2w, 36h"},
+	{"retention.outputs.age", "1e300d", "not an age; write"},
+	{"retention.outputs.age", "0d", "0s is out of range; want 1h to"},
+	{"retention.images.age", "-1w", "is out of range; want 1h to"},
+	{"retention.rejected.age", "30m", "30m0s is out of range; want 1h to"},
+	{"retention.outputs.size", "0", "0 is out of range; want at least 1Mi"},
+	{"retention.outputs.size", "1d", "not a size; write"},
 }
 
 // Every complaint about a value names the setting, says what is there and what

@@ -87,6 +87,7 @@ func resolve(doc *document, h host, origins map[string]Origin, file *strictyaml.
 	r.limits()
 	r.fits()
 	r.paths()
+	r.retention()
 	r.environment()
 	r.relaxations()
 	return r.result()

@@ -38,6 +38,7 @@ func (c *Config) values() map[string]any {
 	}
 	c.Limits.values(v)
 	c.Sandbox.values(v)
+	c.Retention.values(v)
 	return v
 }
 

@@ -17,6 +17,7 @@ environment: {A: b}
 engines: [basilisk, command]
 commands: {one: [/bin/one, -v], two: {argv: [two], image: other}}
 basilisk_entrypoint: s.py
+retention: {outputs: {age: 30d, size: 50Gi}, images: {age: 36h}, rejected: {age: 13w}}
 capabilities: {cpu_cores: 2.5, gpu_available: true}
 sandbox:
   {cpu: 500m, memory: 1536Mi, timeout: 90s, output: {files: 7}, output_owner: 1000:1001, allowed_images: [x],
