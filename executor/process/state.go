@@ -1,7 +1,6 @@
 package process
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -95,7 +94,7 @@ func (e *Executor) load(attempt string) (state, error) {
 func (e *Executor) forgetState(attempt string) error { return os.RemoveAll(e.dir(attempt)) }
 
 // savedReport reads the report that the shim left, and when. nil if there is none,
-// or only a part of one.
+// only a part of one, or one that no shim writes.
 func (e *Executor) savedReport(attempt string) (*shim.ExitReport, time.Time) {
 	f, err := os.Open(filepath.Join(e.dir(attempt), reportFile))
 	if err != nil {
@@ -104,12 +103,11 @@ func (e *Executor) savedReport(attempt string) (*shim.ExitReport, time.Time) {
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, reportLimit))
 	info, statErr := f.Stat()
-	line, whole := bytes.CutSuffix(data, []byte("\n"))
-	if err != nil || statErr != nil || !whole {
+	if err != nil || statErr != nil {
 		return nil, time.Time{}
 	}
-	var r shim.ExitReport
-	if json.Unmarshal(line, &r) != nil {
+	r, err := shim.ReadReport(data)
+	if err != nil {
 		return nil, time.Time{}
 	}
 	return &r, info.ModTime()

@@ -2,6 +2,7 @@ package shim
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -44,6 +45,26 @@ func ReadMessage(r *bufio.Reader) (Message, error) {
 		return Message{}, fmt.Errorf("%w: %w", ErrGarbage, err)
 	}
 	return m, nil
+}
+
+// ReadReport reads the report that a shim kept in a file (Config.ReportFD). What
+// was not written whole, or no shim writes, is an error that wraps ErrGarbage.
+func ReadReport(data []byte) (ExitReport, error) {
+	line, whole := bytes.CutSuffix(data, []byte("\n"))
+	if !whole {
+		return ExitReport{}, fmt.Errorf("%w: a report without its end", ErrGarbage)
+	}
+	var r *ExitReport
+	if err := json.Unmarshal(line, &r); err != nil {
+		return ExitReport{}, fmt.Errorf("%w: %w", ErrGarbage, err)
+	}
+	if r == nil {
+		return ExitReport{}, fmt.Errorf("%w: an empty report", ErrGarbage)
+	}
+	if err := r.check(); err != nil {
+		return ExitReport{}, fmt.Errorf("%w: %w", ErrGarbage, err)
+	}
+	return *r, nil
 }
 
 // WriteMessage writes one message as one line, in one Write.
