@@ -3,8 +3,10 @@ package docker
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -39,6 +41,12 @@ func findCgroup(proc, mount string, pid int) (cgroupFiles, error) {
 		return cgroupFiles{}, err
 	}
 	paths := parseCgroups(string(b))
+	for _, path := range paths {
+		// So the kernel writes what is outside of the reader's cgroup namespace.
+		if slices.Contains(strings.Split(path, "/"), "..") {
+			return cgroupFiles{}, fmt.Errorf("process %d is in the cgroup %q, which is not to be seen from here", pid, path)
+		}
+	}
 	if path, ok := paths["memory"]; ok {
 		dir := filepath.Join(mount, "memory", path)
 		files := cgroupFiles{
@@ -94,7 +102,7 @@ func (f cgroupFiles) read() (counters, error) {
 	c := counters{oomKills: keyed(string(events), "oom_kill")}
 	// memory.peak is missing before Linux 5.19.
 	if b, err := os.ReadFile(f.peak); err == nil {
-		c.peak, _ = strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
+		c.peak = count(string(b))
 	}
 	if b, err := os.ReadFile(f.cpu); err == nil {
 		c.cpu = f.parseCPU(string(b))
@@ -120,18 +128,24 @@ func (f cgroupFiles) liftQuota() error {
 func keyed(text, key string) int64 {
 	for line := range strings.Lines(text) {
 		if v, ok := strings.CutPrefix(line, key+" "); ok {
-			n, _ := strconv.ParseInt(strings.TrimSpace(v), 10, 64)
-			return n
+			return count(v)
 		}
 	}
 	return 0
 }
 
-func nanoseconds(text string) time.Duration {
-	n, _ := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
-	return time.Duration(n)
+// count reads a number that is never negative; 0 for anything else.
+func count(text string) int64 {
+	n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return max(0, n)
 }
 
+func nanoseconds(text string) time.Duration { return time.Duration(count(text)) }
+
 func usageUsec(text string) time.Duration {
-	return time.Duration(keyed(text, "usage_usec")) * time.Microsecond
+	const most = math.MaxInt64 / int64(time.Microsecond)
+	return time.Duration(min(keyed(text, "usage_usec"), most)) * time.Microsecond
 }

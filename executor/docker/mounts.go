@@ -65,15 +65,18 @@ func tmpfses(spec executor.Spec) map[string]string {
 }
 
 // covers are tmpfs mounts over the volumes that an image declares, which the
-// engine would otherwise make on the host's disk, writable and without bound.
+// engine would otherwise make on the host's disk, writable and without bound. An
+// image may name one more than once, and without its first slash.
 func covers(volumes []string, spec executor.Spec, others []mount.Mount) []mount.Mount {
 	taken := func(path string) bool {
 		return path == "/tmp" || path == executor.ContainerHome || path == "/dev/shm" ||
 			slices.ContainsFunc(others, func(m mount.Mount) bool { return filepath.Clean(m.Target) == path })
 	}
 	var ms []mount.Mount
+	seen := map[string]bool{}
 	for _, v := range volumes {
-		if path := filepath.Clean(v); !taken(path) {
+		if path := filepath.Clean("/" + v); !seen[path] && !taken(path) {
+			seen[path] = true
 			ms = append(ms, mount.Mount{
 				Type: mount.TypeTmpfs, Target: path,
 				TmpfsOptions: &mount.TmpfsOptions{SizeBytes: spec.Sandbox.TmpBytes, Mode: 0o1777},
