@@ -24,7 +24,7 @@ func (s *Service) Batch(ctx context.Context, id string) (Batch, error) {
 func (s *Service) Batches(ctx context.Context, p Page) (batches []Batch, next string, err error) {
 	before := int64(0)
 	if p.After != "" {
-		if before, err = strconv.ParseInt(p.After, 10, 64); err != nil || before < 1 {
+		if before, err = strconv.ParseInt(p.After, 10, 64); err != nil || before < 1 || strconv.FormatInt(before, 10) != p.After {
 			return nil, "", badCursor(p.After)
 		}
 	}
@@ -87,7 +87,8 @@ func jobPage(tx ReadTx, f JobFilter, p Page) ([]Job, map[string]Batch, string, e
 	q := JobQuery{JobFilter: f, Limit: p.limit() + 1}
 	if p.After != "" {
 		var key JobKey
-		if n, err := fmt.Sscanf(p.After, "%d.%d", &key.BatchSeq, &key.RunIndex); err != nil || n != 2 {
+		_, err := fmt.Sscanf(p.After, "%d.%d", &key.BatchSeq, &key.RunIndex)
+		if err != nil || key.BatchSeq < 1 || key.RunIndex < 0 || jobCursor(key) != p.After {
 			return nil, nil, "", badCursor(p.After)
 		}
 		q.After = &key
@@ -120,10 +121,13 @@ func jobPage(tx ReadTx, f JobFilter, p Page) ([]Job, map[string]Batch, string, e
 	next := ""
 	if more {
 		last := &jobs[len(jobs)-1]
-		next = fmt.Sprintf("%d.%d", batches[last.BatchID].Seq, last.RunIndex)
+		next = jobCursor(JobKey{BatchSeq: batches[last.BatchID].Seq, RunIndex: last.RunIndex})
 	}
 	return jobs, batches, next, nil
 }
+
+// jobCursor is the cursor behind a job.
+func jobCursor(k JobKey) string { return fmt.Sprintf("%d.%d", k.BatchSeq, k.RunIndex) }
 
 func badCursor(cursor string) error {
 	return invalid("cursor", "%q is not a cursor of this list; use next_cursor of the page before, as it is", cursor)

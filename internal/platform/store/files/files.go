@@ -136,11 +136,16 @@ var fixed = []string{"log/stderr.log", "log/stdout.log", "manifest.json", "run_c
 // Output is what the paths of artifacts begin with; the artifact's name follows.
 const Output = "output/"
 
+// maxDepth bounds the directories in a path below output/: what walks them takes a
+// time that grows with the square of their number. It is the most that a runner's
+// owner may allow a job.
+const maxDepth = 1000
+
 // CheckPath is nil for the path of a file that an attempt may have: one of its
 // logs, its telemetry, its manifest and run configuration, or a clean relative
-// path below output/. Else it is ErrPath.
+// path below output/, in at most 1000 directories. Else it is ErrPath.
 func CheckPath(p string) error {
-	if slices.Contains(fixed, p) || strings.HasPrefix(p, Output) && fs.ValidPath(p) && !strings.Contains(p, "\x00") {
+	if slices.Contains(fixed, p) || strings.HasPrefix(p, Output) && fs.ValidPath(p) && !strings.Contains(p, "\x00") && strings.Count(p[len(Output):], "/") <= maxDepth {
 		return nil
 	}
 	return fmt.Errorf("%w: %.200q", ErrPath, p)

@@ -28,7 +28,8 @@ type line struct {
 
 func (l line) file() File { return File{Path: l.Path, Size: l.Size, SHA256: l.SHA256, Complete: true} }
 
-// lines reads .complete, by path. A line that a crash has torn is as none.
+// lines reads .complete, by path. A line that a crash has torn, or that no file of
+// an attempt can have, is as none.
 func (s *Store) lines(ctx context.Context, dir string) (map[string]line, error) {
 	lines := map[string]line{}
 	f, err := s.root.Open(path.Join(dir, completeName))
@@ -49,7 +50,7 @@ func (s *Store) lines(ctx context.Context, dir string) (map[string]line, error) 
 			return nil, fmt.Errorf("list the files of %s: %w", dir, err)
 		}
 		var l line
-		if json.Unmarshal(text, &l) == nil {
+		if json.Unmarshal(text, &l) == nil && CheckPath(l.Path) == nil {
 			lines[l.Path] = l
 		}
 	}
