@@ -1,5 +1,5 @@
 // Package journal is what a runner keeps on disk so that its end loses nothing:
-// its installation id, the reason for which it is about to kill an attempt, the
+// its installation id, the attempts that it has in hand, the reason for which it is about to kill an attempt, the
 // results that the platform has not acknowledged yet (the outbox), and the
 // acknowledged ones whose files the platform does not have yet (the uploads).
 //
@@ -7,6 +7,9 @@
 //
 //	lock               flock of the one process that may use the directory
 //	installation_id    a random id, made once
+//	alive              when a process of the runner last lived, as the file's time
+//	attempts/ATTEMPT   what another process needs to take a running attempt up,
+//	                   until the attempt's result is in the outbox
 //	causes/ATTEMPT     why the runner kills an attempt, written before the kill
 //	outbox/ATTEMPT     a result, until it is acknowledged
 //	uploads/ATTEMPT    an acknowledged result, until the attempt's files are sent
@@ -49,13 +52,15 @@ const (
 	causesDir   = "causes"
 	uploadsDir  = "uploads"
 	rejectedDir = "rejected"
+	attemptsDir = "attempts"
+	aliveFile   = "alive"
 	tmpPrefix   = ".tmp-"
 )
 
 // Open takes the state directory, which it makes if need be. It fails with an
 // error that wraps ErrLocked while another process has it.
 func Open(dir string) (*Journal, error) {
-	for _, sub := range []string{"", outboxDir, causesDir, uploadsDir, rejectedDir} {
+	for _, sub := range []string{"", outboxDir, causesDir, uploadsDir, rejectedDir, attemptsDir} {
 		if err := MakePrivate(filepath.Join(dir, sub)); err != nil {
 			return nil, fmt.Errorf("state directory: %w", err)
 		}
@@ -96,7 +101,7 @@ func (j *Journal) prepare() error {
 
 // sweep removes what a crash left half written.
 func (j *Journal) sweep() error {
-	for _, sub := range []string{"", outboxDir, causesDir, rejectedDir} {
+	for _, sub := range []string{"", outboxDir, causesDir, rejectedDir, attemptsDir} {
 		entries, err := os.ReadDir(filepath.Join(j.dir, sub))
 		if err != nil {
 			return fmt.Errorf("state directory: %w", err)

@@ -105,11 +105,11 @@ func (j *Journal) Uploads() (reports []*runnerv1.ReportResultRequest, rejected [
 // be. It is no error if it is not there.
 func (j *Journal) Uploaded(attemptID string) error { return j.remove(attemptID, uploadsDir) }
 
-// Forget removes the attempt from the outbox, and the reason for its kill: its
-// result was acknowledged, or is of no use to anybody. It is no error if there is
+// Forget removes the attempt from the outbox and from those in hand, and the reason
+// for its kill: its result was acknowledged, or is of no use to anybody. It is no error if there is
 // nothing.
 func (j *Journal) Forget(attemptID string) error {
-	return j.remove(attemptID, outboxDir, causesDir)
+	return j.remove(attemptID, outboxDir, causesDir, attemptsDir)
 }
 
 func (j *Journal) remove(attemptID string, from ...string) error {
@@ -169,15 +169,15 @@ func (j *Journal) CauseOf(attemptID string) (Cause, bool, error) {
 	return c, true, nil
 }
 
-// ForgetCauses removes every recorded cause whose attempt has no result in the
-// outbox: they belong to attempts that ended with an earlier process.
+// ForgetCauses removes every recorded cause whose attempt is not in hand and has no
+// result in the outbox: they belong to attempts that ended with an earlier process.
 func (j *Journal) ForgetCauses() error {
 	entries, err := os.ReadDir(filepath.Join(j.dir, causesDir))
 	if err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
 	for _, e := range entries {
-		if _, err := os.Stat(filepath.Join(j.dir, outboxDir, e.Name())); err == nil {
+		if j.has(outboxDir, e.Name()) || j.has(attemptsDir, e.Name()) {
 			continue
 		}
 		if err := os.Remove(filepath.Join(j.dir, causesDir, e.Name())); err != nil {

@@ -1,0 +1,166 @@
+package journal
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/tetryx/lynx-runner/executor"
+	runnerv1 "github.com/tetryx/lynx-runner/proto/lynx/runner/v1"
+)
+
+// Attempt is what a later process of this runner needs to take an attempt up.
+type Attempt struct {
+	Assignment *runnerv1.Assignment `json:"-"`
+	Claimed    time.Time            `json:"claimed"`
+	// UID and GID are the job's user.
+	UID int `json:"uid"`
+	GID int `json:"gid"`
+	// Directory is the attempt's, relative to the output root, and Device and Inode
+	// say which directory that is, whatever has that name later.
+	Directory string `json:"directory"`
+	Device    uint64 `json:"device"`
+	Inode     uint64 `json:"inode"`
+	// Spec is what the job was about to be started with, less what nobody needs
+	// afterwards: the environment, which may hold secrets, and the system call
+	// filter. nil as long as it was not about to be started.
+	Spec *executor.Spec `json:"spec,omitempty"`
+
+	// What is in a manifest and in messages.
+	Engine     string   `json:"engine,omitempty"`
+	Entrypoint string   `json:"entrypoint,omitempty"`
+	Program    string   `json:"program,omitempty"`
+	Image      string   `json:"image,omitempty"`
+	ImageID    string   `json:"image_id,omitempty"`
+	CodeDigest string   `json:"code_digest,omitempty"`
+	Warnings   []string `json:"warnings,omitempty"`
+}
+
+// attemptFile is an Attempt as a file has it.
+type attemptFile struct {
+	Attempt
+	Assignment json.RawMessage `json:"assignment"`
+}
+
+// Begun writes an attempt that is in hand, in place of what was written of it
+// before. It is not synced: it is for the crash of this process, and with the host
+// the attempt dies as well.
+func (j *Journal) Begun(a Attempt) error {
+	id := a.Assignment.GetAttemptId()
+	if !ValidName(id) {
+		return fmt.Errorf("attempts: attempt id %q cannot name a file", id)
+	}
+	file := attemptFile{Attempt: a}
+	if a.Spec != nil {
+		spec := *a.Spec
+		spec.Env, spec.Sandbox.Seccomp = nil, nil
+		file.Spec = &spec
+	}
+	var err error
+	if file.Assignment, err = (protojson.MarshalOptions{UseProtoNames: true}).Marshal(a.Assignment); err != nil {
+		return fmt.Errorf("attempts: %w", err)
+	}
+	data, err := json.Marshal(file)
+	if err != nil {
+		return fmt.Errorf("attempts: %w", err)
+	}
+	if err := replaceFile(filepath.Join(j.dir, attemptsDir), id, data); err != nil {
+		return fmt.Errorf("attempts: %w", err)
+	}
+	return nil
+}
+
+// Ended forgets that an attempt was in hand: its result is in the outbox, or is of
+// no use to anybody. It is no error if nothing is known of it.
+func (j *Journal) Ended(attemptID string) error { return j.remove(attemptID, attemptsDir) }
+
+// Attempts returns what an earlier process had in hand, by attempt id: those that
+// have no result yet, and those that have one. What can't be read is put aside in
+// rejected/ and named.
+func (j *Journal) Attempts() (open, settled []Attempt, rejected []string, err error) {
+	dir := filepath.Join(j.dir, attemptsDir)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, nil, nil, fmt.Errorf("attempts: %w", err)
+	}
+	for _, e := range entries {
+		a, ok := readAttempt(filepath.Join(dir, e.Name()))
+		switch {
+		case !ok || a.Assignment.GetAttemptId() != e.Name():
+			if err := os.Rename(filepath.Join(dir, e.Name()), filepath.Join(j.dir, rejectedDir, e.Name())); err != nil {
+				return nil, nil, nil, fmt.Errorf("attempts: %w", err)
+			}
+			rejected = append(rejected, e.Name())
+		case j.has(outboxDir, e.Name()) || j.has(uploadsDir, e.Name()):
+			settled = append(settled, a)
+		default:
+			open = append(open, a)
+		}
+	}
+	return open, settled, rejected, nil
+}
+
+func (j *Journal) has(sub, name string) bool {
+	_, err := os.Lstat(filepath.Join(j.dir, sub, name))
+	return err == nil
+}
+
+func readAttempt(path string) (Attempt, bool) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return Attempt{}, false
+	}
+	var file attemptFile
+	if json.Unmarshal(data, &file) != nil {
+		return Attempt{}, false
+	}
+	a := file.Attempt
+	a.Assignment = &runnerv1.Assignment{}
+	err = protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(file.Assignment, a.Assignment)
+	return a, err == nil
+}
+
+// replaceFile makes dir/name with data, whole or not at all as long as the host
+// lives.
+func replaceFile(dir, name string, data []byte) error {
+	f, err := os.CreateTemp(dir, tmpPrefix+"*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), filepath.Join(dir, name))
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}
+
+// Alive notes that this process lives now.
+func (j *Journal) Alive(now time.Time) error {
+	path := filepath.Join(j.dir, aliveFile)
+	err := os.Chtimes(path, now, now)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = replaceFile(j.dir, aliveFile, nil)
+	}
+	if err != nil {
+		return fmt.Errorf("state directory: %w", err)
+	}
+	return nil
+}
+
+// LastAlive is when a process last said Alive; the zero time if none ever did.
+func (j *Journal) LastAlive() time.Time {
+	info, err := os.Stat(filepath.Join(j.dir, aliveFile))
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
+}
