@@ -83,6 +83,18 @@ func (a *admission) enter(need demand) *ticket {
 	return t
 }
 
+// adopt is the ticket of a job of an earlier process, which has what it has, GPUs of
+// these ids among it.
+func (a *admission) adopt(need demand, ids []string) *ticket {
+	t := &ticket{need: need, admitted: true, ready: make(chan struct{})}
+	t.grant(ids, nil)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.tickets = append(a.tickets, t)
+	a.dispatch()
+	return t
+}
+
 // wait waits for the ticket's turn and returns its GPUs' ids.
 func (a *admission) wait(ctx context.Context, t *ticket) ([]string, error) {
 	select {

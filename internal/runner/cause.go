@@ -18,14 +18,29 @@ const (
 	causeShutdown
 	// causeEngineLost is an engine that no longer tells of the job.
 	causeEngineLost
+	// causeRestart is a job of an earlier process that cannot be taken up.
+	causeRestart
+	// causeRunnerLoss is a runner that was away for longer than jobs go on alone.
+	causeRunnerLoss
 )
 
 var causeNames = map[causeKind]string{
 	causeVerdict: "verdict", causeTimeout: "timeout", causeOutputLimit: "output_limit", causeCancel: "cancel",
 	causeLeaseLost: "lease_lost", causeShutdown: "runner_shutdown", causeEngineLost: "engine_lost",
+	causeRestart: "runner_restart", causeRunnerLoss: "runner_loss",
 }
 
 func (k causeKind) String() string { return causeNames[k] }
+
+// kindOf is the kind of a name; causeNone if there is none.
+func kindOf(name string) causeKind {
+	for kind, known := range causeNames {
+		if known == name {
+			return kind
+		}
+	}
+	return causeNone
+}
 
 // cause is why the runner ends a job.
 type cause struct {
@@ -48,6 +63,16 @@ func (j *job) stop(c cause) {
 	close(j.stopped)
 	if c.kind == causeCancel || c.kind == causeLeaseLost || c.kind == causeShutdown {
 		j.cancelStart() // an image may just be on its way
+	}
+}
+
+// absolve drops a limit's or the runner's own reason that arose after the job had
+// ended: it ended by itself.
+func (j *job) absolve(gone time.Time) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if k := j.cause.kind; (k == causeTimeout || k == causeShutdown) && gone.Before(j.cause.at) {
+		j.cause, j.ended = cause{}, true
 	}
 }
 

@@ -38,7 +38,7 @@ func (j *job) collect(ctx context.Context, rec *record) {
 		if err := telemetry.WriteParquet(ctx, rec.paths.telemetryLog, rec.paths.parquet); err != nil {
 			note(rec, "telemetry", err)
 		} else {
-			note(rec, "telemetry", os.Remove(rec.paths.telemetryLog))
+			rec.tabled = true
 		}
 	}
 }
@@ -63,7 +63,7 @@ func note(rec *record, what string, err error) {
 // evidence puts together what the outcome is decided on.
 func (j *job) evidence(rec *record) evidence {
 	return evidence{
-		cause: j.reason(), verdict: rec.verdict, exit: rec.exit, exited: rec.exited, failure: rec.failure,
+		cause: j.hindsight(rec), verdict: rec.verdict, exit: rec.exit, exited: rec.exited, failure: rec.failure,
 		overLimit: rec.collected.LimitExceeded, incomplete: rec.incomplete,
 		timeout: rec.spec.Timeout, program: programText(rec), image: rec.image,
 		fileLimit: j.r.cfg.Limits.Output.FileBytes, stderrLine: rec.stderr,

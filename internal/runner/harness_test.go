@@ -70,20 +70,25 @@ func newBench(t *testing.T) *bench {
 	return &bench{
 		t: t, platform: newPlatform(t), pace: quickPace,
 		executor: &scriptedExecutor{t: t, script: func(context.Context, *program) executor.Exit { return exited(0) }},
-		cfg: &config.Config{
-			RunnerID: "test", Server: "test", Executor: "docker", Engines: []string{"basilisk"},
-			Capabilities:     config.Capabilities{CPUCores: 2, MemoryGB: 4, SimulationTypes: []string{"basilisk"}},
-			PythonExecutable: "/usr/bin/python3", BasiliskEntrypoint: "scenario.py", WorkingDirectory: work,
-			OutputRoot: filepath.Join(dir, "out"), UIDs: config.UIDRange{First: 1_600_000_000, Last: 1_600_000_009},
-			MaxConcurrentJobs: 2, Image: "lynx-basilisk", AllowedImages: []string{"lynx-basilisk", "other"},
-			StateDir: filepath.Join(dir, "state"), RuntimeDir: sockets, LockDir: filepath.Join(dir, "locks"),
-			Environment: map[string]string{"EXTRA": "1"},
-			Limits: config.Limits{
-				CPUMillis: 1000, MaxCPUMillis: 2000, MemoryBytes: 1 << 30, MaxMemoryBytes: 2 << 30,
-				Timeout: time.Hour, MaxTimeout: 2 * time.Hour, Grace: 10 * time.Second, Pids: 512,
-				TmpBytes: 1 << 20, HomeBytes: 1 << 20, ShmBytes: 1 << 20, LogHead: 1 << 20, LogTail: 1 << 20,
-				Output: config.OutputLimits{TotalBytes: 1 << 20, FileBytes: 1 << 20, Files: 50, Depth: 8},
-			},
+		cfg:      benchConfig(dir, sockets),
+	}
+}
+
+// benchConfig is the configuration of a runner whose files lie below dir.
+func benchConfig(dir, sockets string) *config.Config {
+	return &config.Config{
+		RunnerID: "test", Server: "test", Executor: "docker", Engines: []string{"basilisk"},
+		Capabilities:     config.Capabilities{CPUCores: 2, MemoryGB: 4, SimulationTypes: []string{"basilisk"}},
+		PythonExecutable: "/usr/bin/python3", BasiliskEntrypoint: "scenario.py", WorkingDirectory: filepath.Join(dir, "work"),
+		OutputRoot: filepath.Join(dir, "out"), UIDs: config.UIDRange{First: 1_600_000_000, Last: 1_600_000_009},
+		MaxConcurrentJobs: 2, Image: "lynx-basilisk", AllowedImages: []string{"lynx-basilisk", "other"},
+		StateDir: filepath.Join(dir, "state"), RuntimeDir: sockets, LockDir: filepath.Join(dir, "locks"),
+		Environment: map[string]string{"EXTRA": "1"},
+		Limits: config.Limits{
+			CPUMillis: 1000, MaxCPUMillis: 2000, MemoryBytes: 1 << 30, MaxMemoryBytes: 2 << 30,
+			Timeout: time.Hour, MaxTimeout: 2 * time.Hour, Grace: 10 * time.Second, Pids: 512,
+			TmpBytes: 1 << 20, HomeBytes: 1 << 20, ShmBytes: 1 << 20, LogHead: 1 << 20, LogTail: 1 << 20,
+			Output: config.OutputLimits{TotalBytes: 1 << 20, FileBytes: 1 << 20, Files: 50, Depth: 8},
 		},
 	}
 }

@@ -31,6 +31,9 @@ func (r *Runner) heartbeats(ctx context.Context) {
 }
 
 func (r *Runner) heartbeat(ctx context.Context) {
+	if err := r.journal.Alive(r.now()); err != nil {
+		r.log.Warn("journal", "error", err)
+	}
 	var response *runnerv1.HeartbeatResponse
 	err := r.session.call(ctx, r.pace.call, func(ctx context.Context, session string) (err error) {
 		response, err = r.deps.Platform.Heartbeat(ctx, &runnerv1.HeartbeatRequest{

@@ -33,6 +33,8 @@ type job struct {
 	log     *slog.Logger
 	// window is for those who watch the job.
 	window *window
+	// taken is what is known of a job of an earlier process; nil for one of this.
+	taken *leftover
 
 	// startCtx ends when there is no point in starting any more.
 	startCtx    context.Context
@@ -73,6 +75,8 @@ type record struct {
 	verdict   *watchdog.Verdict
 	arrived   time.Time // of the verdict's sample
 	telemetry telemetry.Summary
+	// tabled says that the telemetry log is in the table, and of no more use.
+	tabled    bool
 	collected artifact.Collection
 	metrics   map[string]float64
 	leftOut   int
@@ -109,6 +113,11 @@ func (j *job) run(ctx context.Context) {
 	if rec.failure == nil {
 		rec.failure = j.execute(ctx, rec)
 	}
+	j.finish(ctx, rec)
+}
+
+// finish makes the result of all that is known, and removes what is left.
+func (j *job) finish(ctx context.Context, rec *record) {
 	j.end()
 	j.window.finish(rec.exit.Logs)
 	j.conclude(ctx, rec)
@@ -124,16 +133,23 @@ func (j *job) execute(ctx context.Context, rec *record) error {
 	if err != nil {
 		return err
 	}
+	j.writeDown(rec)
 	handle, err := j.r.deps.Executor.Start(j.startCtx, rec.spec)
 	if err != nil {
 		_, finishErr := server.Finish(ctx)
 		return errors.Join(err, finishErr)
 	}
-	rec.handle, rec.started = handle, handle.Started()
-	j.window.open(rec, server)
+	rec.handle = handle
 	j.log.Info("job started")
+	return j.attend(ctx, rec, server)
+}
+
+// attend sees the started attempt to its end.
+func (j *job) attend(ctx context.Context, rec *record, server *telemetry.Server) error {
+	rec.started = rec.handle.Started()
+	j.window.open(rec, server)
 	stopReporting := j.reportStarted(ctx, rec.started)
-	err = j.supervise(ctx, rec, handle)
+	err := j.supervise(ctx, rec, rec.handle)
 	stopReporting()
 	j.end()
 	j.finishTelemetry(ctx, rec, server)
@@ -269,10 +285,23 @@ func (j *job) conclude(ctx context.Context, rec *record) {
 	fit(report)
 	j.log.Info("job ended", "outcome", outcome, "message", result.GetErrorMessage())
 	if outcome == api.OutcomeLeaseLost {
+		j.settled(rec)
 		if err := j.r.journal.Forget(j.a.GetAttemptId()); err != nil {
 			j.log.Warn("journal", "error", err)
 		}
 		return
 	}
-	j.r.outbox.put(report)
+	j.r.outbox.put(report, func() { j.settled(rec) })
+}
+
+// settled drops what only a job without a result needs.
+func (j *job) settled(rec *record) {
+	if rec.tabled {
+		if err := os.Remove(rec.paths.telemetryLog); err != nil {
+			j.log.Warn("cannot remove a telemetry log", "error", err)
+		}
+	}
+	if err := j.r.journal.Ended(j.a.GetAttemptId()); err != nil {
+		j.log.Warn("journal", "error", err)
+	}
 }

@@ -46,13 +46,14 @@ func (o *outbox) load() error {
 	return nil
 }
 
-// put writes a result down and has it delivered. A result that cannot be written
-// is delivered all the same.
-func (o *outbox) put(report *runnerv1.ReportResultRequest) {
+// put writes a result down, calls settled, and has it delivered. A result that
+// cannot be written is delivered all the same.
+func (o *outbox) put(report *runnerv1.ReportResultRequest, settled func()) {
 	if err := o.r.journal.Put(report); err != nil {
 		o.r.log.Error("a result could not be written to the outbox and is lost if this runner ends before it is delivered",
 			"attempt", report.GetAttempt().GetAttemptId(), "error", err)
 	}
+	settled()
 	o.insert(report)
 }
 

@@ -80,6 +80,10 @@ func classifyCause(e evidence) (api.Outcome, string) {
 		return api.OutcomeOutputLimit, outputMessage(e.cause.detail) + " It was killed."
 	case causeShutdown:
 		return api.OutcomeInfrastructure, "The runner was stopped while it had the job (runner_shutdown)."
+	case causeRestart:
+		return api.OutcomeInfrastructure, "The runner was restarted and could not take the job up (runner_restart): " + sentence(e.cause.detail)
+	case causeRunnerLoss:
+		return api.OutcomeInfrastructure, "The runner was away for too long, and the job was ended meanwhile (runner_restart): " + sentence(e.cause.detail)
 	case causeVerdict: // without a verdict there is none; the telemetry server lost it
 		return api.OutcomeInfrastructure, "The job was killed upon a verdict that is lost: " + e.cause.detail
 	}

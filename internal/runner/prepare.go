@@ -21,6 +21,7 @@ func (j *job) prepare(rec *record) error {
 	if rec.paths, err = j.makeDirectories(); err != nil {
 		return fmt.Errorf("attempt directory: %w", err)
 	}
+	j.writeDown(rec)
 	eng := engine.For(j.r.engines, j.a.GetSimulation().GetType())
 	rec.engine = eng.Name()
 	rec.image = j.image(engine.Command{})
@@ -120,7 +121,7 @@ func (j *job) complete(rec *record, command engine.Command) {
 	s.LogDir, s.RunConfig = filepath.Join(dir, logDir), filepath.Join(dir, runConfigFile)
 	s.DataMounts = j.r.cfg.DataMounts
 	s.User = specs.User{UID: uint32(j.slot.uid), GID: uint32(j.slot.gid)}
-	s.Telemetry = true
+	s.Telemetry, s.RunnerLoss = true, runnerLoss(j.r.cfg)
 	s.Env = environment(s.Sandbox, map[string]string{"TMPDIR": jobTmp(j.r.cfg)}, command.Env, j.r.cfg.Environment)
 }
 

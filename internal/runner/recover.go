@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -46,20 +47,32 @@ func (r *Runner) recoverAlive(ctx, life context.Context, loops *sync.WaitGroup) 
 	return nil
 }
 
-// recover deals with what an earlier process of this runner left beside results and
-// files that are to be sent: attempts that still run, or that ended without a
-// result, are killed and removed, and since no heartbeat names them the platform
-// gives them out again.
+// recover finds what an earlier process of this runner left. Jobs that it had in
+// hand are matched with what the executor has of them, for takeUp; everything else
+// that still runs, or ended without anybody to ask for it, is killed and removed,
+// and since no heartbeat names it the platform gives it out again, if it is its.
 func (r *Runner) recover(ctx context.Context) error {
-	handles, err := r.deps.Executor.Recover(ctx)
+	handles, err := r.find(ctx)
 	if err != nil {
 		return fmt.Errorf("what an earlier run of this runner left: %w", err)
 	}
+	keep := map[string]bool{}
 	for _, h := range handles {
+		if l := r.before.left[h.AttemptID()]; l != nil {
+			l.handle = h
+			keep[filepath.Base(l.rec.spec.RuntimeDir)] = true
+			continue
+		}
 		if err := r.discard(ctx, h); err != nil {
 			return fmt.Errorf("what an earlier run of this runner left: attempt %s: %w", h.AttemptID(), err)
 		}
 		r.log.Info("removed what an earlier run left", "attempt", h.AttemptID())
+	}
+	for _, a := range r.before.abandoned {
+		r.giveBack(a)
+	}
+	for _, a := range r.before.settled {
+		r.settleLeft(a)
 	}
 	if err := r.journal.ForgetCauses(); err != nil {
 		return err
@@ -67,11 +80,39 @@ func (r *Runner) recover(ctx context.Context) error {
 	if err := journal.MakePrivate(r.cfg.RuntimeDir); err != nil {
 		return fmt.Errorf("runtime_dir: %w", err)
 	}
-	// Nobody uses these sockets any more: the state directory is locked.
-	if err := os.RemoveAll(r.sockets); err != nil {
+	if err := os.MkdirAll(r.sockets, 0o700); err != nil {
 		return fmt.Errorf("runtime_dir: %w", err)
 	}
-	if err := os.MkdirAll(r.sockets, 0o700); err != nil {
+	return r.clearSockets(keep)
+}
+
+// find asks the executor, again for as long as an engine may be away.
+func (r *Runner) find(ctx context.Context) ([]executor.Handle, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.pace.engine)
+	defer cancel()
+	wait := r.pace.backoff()
+	for {
+		handles, err := r.deps.Executor.Recover(ctx)
+		if err == nil {
+			return handles, nil
+		}
+		r.log.Warn("cannot find what an earlier run left; trying again", "error", err)
+		if !wait.wait(ctx) {
+			return nil, err
+		}
+	}
+}
+
+// clearSockets removes the runtime directories that nobody uses any more: the state
+// directory is locked.
+func (r *Runner) clearSockets(keep map[string]bool) error {
+	entries, err := os.ReadDir(r.sockets)
+	for _, e := range entries {
+		if !keep[e.Name()] {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(r.sockets, e.Name())))
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("runtime_dir: %w", err)
 	}
 	return nil

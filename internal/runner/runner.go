@@ -12,6 +12,7 @@
 //	upload.go     sends the files of attempts, to a platform that keeps them
 //	tail.go       shows running jobs to whoever watches
 //	recover.go    what an earlier process of this runner left
+//	takeup.go     its jobs, which go on
 //
 // # One attempt
 //
@@ -35,9 +36,14 @@
 // waited for. The end of Run's context is a hard stop: jobs are killed and
 // reported as infrastructure (runner_shutdown), which a platform requeues. A
 // result that cannot be delivered in time stays in the outbox and is delivered by
-// the next process with this state directory. An attempt that was running when a
-// process was killed is ended by the next one and left out of its heartbeats,
-// whereupon the platform gives it out again.
+// the next process with this state directory.
+//
+// A job outlives a process of the runner that is killed. The next process with this
+// state directory takes it up: it holds the attempt from its first heartbeat on, and
+// sees the job to its end as if it had started it. One that was not started yet, or
+// is not there any more, is reported as infrastructure (runner_restart). With
+// on_runner_loss: kill such attempts are ended and left out of the heartbeats,
+// whereupon the platform gives them out again.
 package runner
 
 import (
@@ -106,6 +112,9 @@ type Runner struct {
 	pauses    *pauses
 	disk      *host.Disk
 
+	// before is what an earlier process of this runner had in hand.
+	before before
+
 	mu   sync.Mutex
 	jobs map[string]*job // by attempt id
 	wg   sync.WaitGroup  // running jobs
@@ -120,6 +129,7 @@ type pace struct {
 	backoffMin time.Duration
 	backoffMax time.Duration
 	usage      time.Duration // between two looks at a job's output
+	settle     time.Duration // a job that was taken up has that long to turn out to have ended
 	engine     time.Duration // an engine that fails for so long has lost a job
 	kill       time.Duration // one attempt at a kill, a wait or a removal
 	stop       time.Duration // a hard stop gives jobs that long
@@ -134,7 +144,7 @@ var defaultPace = pace{
 	call: 10 * time.Second, poll: 30 * time.Second, recheck: 3 * time.Second, answer: 2 * time.Second,
 	backoffMin: 250 * time.Millisecond, backoffMax: 15 * time.Second,
 	usage: 500 * time.Millisecond, engine: 3 * time.Minute, kill: 30 * time.Second,
-	stop: 8 * time.Second, deliver: 2 * time.Second,
+	settle: 2 * time.Second, stop: 8 * time.Second, deliver: 2 * time.Second,
 	look: 5 * time.Second, ping: 10 * time.Second, gpus: 500 * time.Millisecond, stall: 30 * time.Second,
 }
 
@@ -164,12 +174,11 @@ func New(cfg *config.Config, deps Deps) (*Runner, error) {
 	if r.owner, err = outputOwner(cfg); err != nil {
 		return nil, err
 	}
-	if r.slots, err = newSlots(cfg, os.Geteuid(), os.Getegid()); err != nil {
+	if r.journal, err = journal.Open(cfg.StateDir); err != nil {
 		return nil, err
 	}
-	if r.journal, err = journal.Open(cfg.StateDir); err != nil {
-		r.slots.close()
-		return nil, err
+	if err := r.takeOver(); err != nil {
+		return nil, errors.Join(err, r.journal.Close())
 	}
 	r.sockets = filepath.Join(cfg.RuntimeDir, r.journal.InstallationID()[:8])
 	r.session = &session{r: r}
@@ -275,6 +284,7 @@ func (r *Runner) work(ctx context.Context) {
 	jobs, cancel := outlive(ctx, r.pace.stop)
 	defer cancel()
 	defer context.AfterFunc(ctx, r.stopJobs)()
+	r.takeUp(jobs)
 	claiming, stopClaiming := r.untilDrained(ctx)
 	defer stopClaiming()
 	r.claims(claiming, jobs)
@@ -309,7 +319,15 @@ func outlive(ctx context.Context, d time.Duration) (context.Context, context.Can
 }
 
 func (r *Runner) close() {
-	err := errors.Join(os.RemoveAll(r.sockets), r.journal.Close())
+	var err error
+	if r.before.dealtWith { // else jobs may have their sockets there
+		err = os.RemoveAll(r.sockets)
+	} else {
+		for _, l := range r.before.left {
+			l.rec.paths.close()
+		}
+	}
+	err = errors.Join(err, r.journal.Close())
 	r.slots.close()
 	r.admission.close()
 	r.gpus.Close()
@@ -325,15 +343,20 @@ func (r *Runner) start(ctx context.Context, a *runnerv1.Assignment, s *slot) {
 	r.mu.Lock()
 	r.jobs[a.GetAttemptId()] = j
 	r.mu.Unlock()
+	r.launch(j, func() { j.run(ctx) })
+}
+
+// launch has a job run, and gives back what it has.
+func (r *Runner) launch(j *job, run func()) {
 	r.wg.Go(func() {
-		j.run(ctx)
+		run()
 		r.mu.Lock()
-		delete(r.jobs, a.GetAttemptId())
+		delete(r.jobs, j.a.GetAttemptId())
 		r.mu.Unlock()
 		if !j.lingers {
 			r.admission.leave(j.ticket)
 		}
-		r.slots.release(s)
+		r.slots.release(j.slot)
 	})
 }
 

@@ -21,7 +21,12 @@ import (
 	runnerv1 "github.com/tetryx/lynx-runner/proto/lynx/runner/v1"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(mortalDir) != "" {
+		os.Exit(runMortal())
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // runOne runs one job through a whole runner and drains it.
 func runOne(t *testing.T, b *bench, a *runnerv1.Assignment) *runnerv1.Result {

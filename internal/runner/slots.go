@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/tetryx/lynx-runner/internal/runner/config"
@@ -17,22 +18,45 @@ import (
 type slot struct {
 	uid, gid int
 	lock     *os.File // nil where the user is the runner's own
+	// extra is a slot that is none: for a job whose user another runner has by now.
+	extra bool
 }
 
 // slots is the pool of free slots.
 type slots struct {
 	free chan *slot
 	all  []*slot
+	// kept are those of jobs of an earlier process, in the order asked for.
+	kept []*slot
+	// surplus is how many there are beyond what the configuration says.
+	surplus atomic.Int64
 }
 
 // newSlots makes as many slots as the configuration says. A root runner takes
 // one user id of uid_range for each and locks it in a directory that all runners
 // of the host share, for as long as it lives: two jobs at a time never share a
 // user. Any other runner uses its own user.
-func newSlots(cfg *config.Config, uid, gid int) (*slots, error) {
+//
+// Jobs of an earlier process keep the users that they have, and count as taken
+// slots. Where those are more than there should be, they go when they are given
+// back.
+func newSlots(cfg *config.Config, uid, gid int, keep ...int) (*slots, error) {
 	s := &slots{free: make(chan *slot, cfg.MaxConcurrentJobs)}
+	left := cfg.MaxConcurrentJobs
+	for _, user := range keep {
+		one, err := keepSlot(cfg.LockDir, uid, user)
+		if err != nil {
+			s.close()
+			return nil, err
+		}
+		s.kept, s.all = append(s.kept, one), append(s.all, one)
+		if !one.extra {
+			left--
+		}
+	}
+	s.surplus.Store(int64(max(0, -left)))
 	next := cfg.UIDs.First
-	for range cfg.MaxConcurrentJobs {
+	for range max(0, left) {
 		one := &slot{uid: uid, gid: gid}
 		if uid == 0 {
 			var err error
@@ -45,6 +69,27 @@ func newSlots(cfg *config.Config, uid, gid int) (*slots, error) {
 		s.free <- one
 	}
 	return s, nil
+}
+
+// keepSlot locks the user of a job of an earlier process again.
+func keepSlot(dir string, uid, user int) (*slot, error) {
+	one := &slot{uid: user, gid: user}
+	if uid != 0 {
+		return one, nil
+	}
+	if err := journal.MakePrivate(dir); err != nil {
+		return nil, fmt.Errorf("lock_dir: %w", err)
+	}
+	var err error
+	one.lock, err = host.Lock(dir, "uid-"+strconv.Itoa(user))
+	if errors.Is(err, host.ErrTaken) {
+		one.extra = true
+		return one, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lock_dir: %w", err)
+	}
+	return one, nil
 }
 
 // lockUID takes the first free user id from next on, and moves next behind it.
@@ -89,7 +134,16 @@ func (s *slots) acquire(ctx context.Context) []*slot {
 
 func (s *slots) release(list ...*slot) {
 	for _, one := range list {
-		s.free <- one
+		switch {
+		case one.extra:
+		case s.surplus.Add(-1) >= 0:
+			if one.lock != nil {
+				one.lock.Close()
+			}
+		default:
+			s.surplus.Add(1)
+			s.free <- one
+		}
 	}
 }
 

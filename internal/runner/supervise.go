@@ -33,7 +33,7 @@ func (j *job) supervise(ctx context.Context, rec *record, h executor.Handle) err
 		exit, err := j.await(waiting, h)
 		exits <- ended{exit, err}
 	}()
-	timer := time.NewTimer(rec.spec.Timeout - j.r.now().Sub(h.Started()))
+	timer := time.NewTimer(j.timeLeft(rec, h))
 	defer timer.Stop()
 	defer j.watchOutput(ctx, rec.paths)()
 	for {
@@ -113,6 +113,7 @@ func (j *job) putDown(ctx context.Context, rec *record, h executor.Handle, exits
 	if err := j.kill(ctx, rec, h); err != nil {
 		return err
 	}
+	j.absolve(rec.gone)
 	bound := time.NewTimer(j.r.pace.engine)
 	defer bound.Stop()
 	select {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -82,6 +83,24 @@ func (p *GPUPool) Take(n int) (ids []string, ok bool, err error) {
 	return ids, true, nil
 }
 
+// Retake locks GPUs that a job has from an earlier process of this runner, all or
+// none, also where they are more than are offered now.
+func (p *GPUPool) Retake(ids []string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	got := map[string]*os.File{}
+	for _, id := range ids {
+		f, err := p.lock(GPU{UUID: id})
+		if f == nil {
+			unlock(got)
+			return errors.Join(fmt.Errorf("GPU %s is another's now", id), err)
+		}
+		got[id] = f
+	}
+	maps.Copy(p.held, got)
+	return nil
+}
+
 // lock takes a GPU's lock; nil where somebody has it.
 func (p *GPUPool) lock(g GPU) (*os.File, error) {
 	if p.held[g.UUID] != nil {
@@ -115,7 +134,7 @@ func (p *GPUPool) Free() int {
 	defer p.mu.Unlock()
 	got := map[string]*os.File{}
 	for _, g := range p.gpus {
-		if len(p.held)+len(got) == p.most {
+		if len(p.held)+len(got) >= p.most {
 			break
 		}
 		if f, err := p.lock(g); err == nil && f != nil {

@@ -6,6 +6,9 @@ type Summary struct {
 	Variables []VariableSummary
 	// Samples counts the samples in the log.
 	Samples uint64
+	// Unsequenced counts those of them that came one by one, without a sequence
+	// number that would tell whether others are missing.
+	Unsequenced uint64
 	// Dropped counts the samples that this server did not keep, or not wholly:
 	// storage was behind for too long, the log was full, the simulation time was
 	// not finite, a name or unit was not allowed, or there were too many

@@ -86,7 +86,9 @@ type tally struct {
 	attemptID string
 	counters  counters
 	samples   uint64
-	variables map[string]*variable
+	// unsequenced counts those of samples that came by Publish.
+	unsequenced uint64
+	variables   map[string]*variable
 	// recent has the variables of the last sample in its order, because the next
 	// sample most likely has the same.
 	recent []*variable
@@ -118,7 +120,7 @@ func (t *tally) record(kind byte, payload []byte) (err error) {
 			return err
 		}
 		t.counters.LastSequence = max(t.counters.LastSequence, b.GetSequence())
-		t.add(b.GetSamples())
+		t.add(b.GetSequence(), b.GetSamples())
 	case recordCounters:
 		t.counters, err = decodeCounters(payload)
 	case recordVerdict:
@@ -129,9 +131,13 @@ func (t *tally) record(kind byte, payload []byte) (err error) {
 	return err
 }
 
-// add adds samples that are in the log.
-func (t *tally) add(samples []*telemetryv1.Sample) {
+// add adds the samples of a batch that is in the log; its sequence is 0 for a
+// Publish.
+func (t *tally) add(sequence uint64, samples []*telemetryv1.Sample) {
 	t.samples += uint64(len(samples))
+	if sequence == 0 {
+		t.unsequenced += uint64(len(samples))
+	}
 	for _, s := range samples {
 		for i, v := range s.GetValues() {
 			t.variable(i, v).add(v)
@@ -175,6 +181,7 @@ func (v *variable) add(value *telemetryv1.Value) {
 func (t *tally) summary() Summary {
 	s := Summary{
 		Samples:          t.samples,
+		Unsequenced:      t.unsequenced,
 		ClientDropped:    t.counters.ClientDropped,
 		DuplicateBatches: t.counters.Duplicates,
 		MissingBatches:   t.counters.Missing,

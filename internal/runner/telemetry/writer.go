@@ -53,7 +53,7 @@ func (w *writer) commit(entries []entry) {
 	} else {
 		w.logged = logged
 		for _, e := range entries {
-			w.tally.add(e.samples)
+			w.tally.add(e.sequence, e.samples)
 		}
 	}
 	cost, pending := 0, int64(0)
