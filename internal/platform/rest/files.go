@@ -167,11 +167,11 @@ func harmless(name string) string {
 		}
 		return r
 	}, name)
-	if strings.HasPrefix(name, ".") {
-		name = "_" + name[1:]
-	}
 	if runes := []rune(name); len(runes) > 128 {
 		name = string(runes[len(runes)-128:]) // the end has the extension
+	}
+	if strings.HasPrefix(name, ".") {
+		name = "_" + name[1:]
 	}
 	return name
 }
