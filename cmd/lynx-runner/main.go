@@ -62,7 +62,7 @@ can't be reached, 130 interrupted.`,
 	}
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)
-	root.AddCommand(startCommand(p), checkCommand(p), configCommand(p))
+	root.AddCommand(startCommand(p), checkCommand(p), configCommand(p), cleanCommand(p))
 	return root
 }
 

@@ -92,6 +92,9 @@ type Config struct {
 	// while the engine does not answer, before the attempt's end is told without
 	// it; 0 means 2 minutes, enough for an engine's restart.
 	RecordTimeout time.Duration
+	// PullsDir is where it is noted which images were pulled and when they were last
+	// used, so that Images can tell; empty: nowhere. It is made when it is needed.
+	PullsDir string
 	// Log may be nil.
 	Log *slog.Logger
 }

@@ -38,6 +38,7 @@ func (e *Executor) Resolve(ctx context.Context, ref string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	e.noteUse(found.ID)
 	return found.ID, nil
 }
 
@@ -47,7 +48,7 @@ func (e *Executor) pull(ctx context.Context, ref string) error {
 	done := e.pulls.DoChan(ref, func() (any, error) {
 		ctx, cancel := context.WithTimeout(e.live, e.cfg.PullTimeout)
 		defer cancel()
-		return nil, e.engine.pull(ctx, ref)
+		return nil, e.pullAndNote(ctx, ref)
 	})
 	select {
 	case res := <-done:

@@ -87,6 +87,7 @@ func NewExecutor(ctx context.Context, cfg *config.Config, log *slog.Logger) (exe
 		Shim:          cfg.Shim,
 		PullPolicy:    docker.PullPolicy(cfg.PullPolicy),
 		AllowedImages: cfg.AllowedImages,
+		PullsDir:      filepath.Join(cfg.StateDir, "images"),
 		Log:           log,
 	})
 	if err != nil {
