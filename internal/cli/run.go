@@ -75,7 +75,7 @@ can't be reached, and 130 when interrupted.`,
 	f.StringVar(&o.config, "config", "", "the runner's configuration file (default "+defaultConfig+", if it is there)")
 	f.StringVar(&o.work, "working-directory", "", "directory with the scenarios, instead of the configuration's")
 	f.IntVar(&o.runs, "runs", 0, "number of runs, instead of the study's")
-	f.StringVar(&o.executor, "executor", "", "where jobs are launched, instead of the configuration's: docker")
+	f.StringVar(&o.executor, "executor", "", "where jobs are launched, instead of the configuration's: docker or process")
 	f.StringVar(&o.output, "output", "lynx-output", "output directory")
 	f.StringVar(&o.resume, "resume", "", "continue the study that was interrupted in this `directory`")
 	_ = cmd.MarkFlagDirname("resume")

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -154,9 +155,15 @@ func (s *screen) shows(t *testing.T, text string) {
 	}
 }
 
-// end closes the terminal and returns what is left on the screen.
+// end closes the terminal and returns what is left on the screen. What was written
+// last may be lost when a terminal is closed, so a mark of our own is.
 func (s *screen) end(t *testing.T) []string {
 	t.Helper()
+	const mark = "~ end ~"
+	if _, err := s.tty.WriteString(mark); err != nil {
+		t.Fatal(err)
+	}
+	s.shows(t, mark)
 	if err := s.tty.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -165,5 +172,5 @@ func (s *screen) end(t *testing.T) []string {
 	for !s.over {
 		s.changed.Wait()
 	}
-	return s.text()
+	return slices.DeleteFunc(s.text(), func(line string) bool { return line == mark })
 }

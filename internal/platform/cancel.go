@@ -2,7 +2,6 @@ package platform
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/tetryx/lynx-runner/api"
 )
@@ -15,7 +14,7 @@ func (s *Service) CancelBatch(ctx context.Context, id string) (Batch, error) {
 	err := s.update(ctx, func(u *unit) error {
 		p, err := u.batch(id)
 		if err != nil {
-			return fmt.Errorf("batch %s: %w", id, err)
+			return err
 		}
 		defer func() { b = *p }()
 		if p.State.Terminal() || p.CancelRequested {
@@ -58,7 +57,7 @@ func (s *Service) CancelJob(ctx context.Context, id string) (JobView, error) {
 	err := s.update(ctx, func(u *unit) error {
 		b, j, err := u.job(id)
 		if err != nil {
-			return fmt.Errorf("job %s: %w", id, err)
+			return err
 		}
 		if !j.State.Terminal() && !j.CancelRequested {
 			cancel(b, j, u.now)

@@ -2,7 +2,6 @@ package platform
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/tetryx/lynx-runner/api"
@@ -33,7 +32,7 @@ func (s *Service) RerunBatch(ctx context.Context, id string, states []api.JobSta
 	err := s.update(ctx, func(u *unit) error {
 		p, err := u.batch(id)
 		if err != nil {
-			return fmt.Errorf("batch %s: %w", id, err)
+			return err
 		}
 		n = 0
 		for _, state := range states {
@@ -77,7 +76,7 @@ func (s *Service) RerunJob(ctx context.Context, id string) (JobView, error) {
 	err := s.update(ctx, func(u *unit) error {
 		b, j, err := u.job(id)
 		if err != nil {
-			return fmt.Errorf("job %s: %w", id, err)
+			return err
 		}
 		if !slices.Contains(rerunnable, j.State) {
 			return invalid("job_id", "job %s is %s; only one that is Failed, Timeout or Cancelled can be run again", id, j.State)

@@ -78,7 +78,7 @@ func (s *Service) setDrain(ctx context.Context, runnerID string, drain bool) (Ru
 	err := s.update(ctx, func(u *unit) error {
 		r, err := u.Runner(runnerID)
 		if err != nil {
-			return fmt.Errorf("runner %s: %w", runnerID, err)
+			return err
 		}
 		if r.Drain != drain {
 			r.Drain = drain
@@ -103,7 +103,7 @@ func (s *Service) Runner(ctx context.Context, id string) (RunnerView, error) {
 	err := s.store.View(ctx, func(tx ReadTx) error {
 		r, err := tx.Runner(id)
 		if err != nil {
-			return fmt.Errorf("runner %s: %w", id, err)
+			return err
 		}
 		active, err := tx.ActiveJobs(id)
 		v = s.runnerView(r, len(active), s.now())

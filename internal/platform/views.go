@@ -12,7 +12,7 @@ func (s *Service) Batch(ctx context.Context, id string) (Batch, error) {
 	err := s.store.View(ctx, func(tx ReadTx) error {
 		var err error
 		if b, err = tx.Batch(id); err != nil {
-			return fmt.Errorf("batch %s: %w", id, err)
+			return err
 		}
 		return nil
 	})
@@ -97,7 +97,7 @@ func jobPage(tx ReadTx, f JobFilter, p Page) ([]Job, map[string]Batch, string, e
 	if f.BatchID != "" {
 		b, err := tx.Batch(f.BatchID)
 		if err != nil {
-			return nil, nil, "", fmt.Errorf("batch %s: %w", f.BatchID, err)
+			return nil, nil, "", err
 		}
 		batches[b.ID] = b
 	}
@@ -150,7 +150,7 @@ func (s *Service) Job(ctx context.Context, id string) (JobView, error) {
 func jobAndBatch(tx ReadTx, jobID string) (Job, Batch, error) {
 	j, err := tx.Job(jobID)
 	if err != nil {
-		return Job{}, Batch{}, fmt.Errorf("job %s: %w", jobID, err)
+		return Job{}, Batch{}, err
 	}
 	b, err := tx.Batch(j.BatchID)
 	return j, b, err

@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -97,7 +98,7 @@ func (s *session) request() *runnerv1.RegisterRequest {
 		Capabilities: &runnerv1.Capabilities{
 			MaxConcurrentJobs:        uint32(s.r.cfg.MaxConcurrentJobs),
 			CpuCores:                 c.CPUCores,
-			MemoryGb:                 float64(s.r.cfg.JobMemoryBytes()) / (1 << 30),
+			MemoryGb:                 math.Floor(float64(s.r.cfg.JobMemoryBytes())/(1<<30)*100) / 100,
 			GpuAvailable:             s.r.gpus.Size() > 0,
 			Gpus:                     uint32(s.r.gpus.Size()),
 			DefaultCpuMillis:         s.r.cfg.Limits.CPUMillis,

@@ -85,7 +85,7 @@ func problems(mux *http.ServeMux) http.Handler {
 		detail := "there is no " + r.URL.Path + " here; /openapi.json lists what is"
 		if allow := plain.header.Get("Allow"); allow != "" {
 			w.Header().Set("Allow", allow)
-			detail = r.Method + " is not possible here, but " + allow + " is"
+			detail = r.Method + " is not possible here; " + r.URL.Path + " takes " + allow
 		}
 		writeProblem(w, newProblem(plain.code, detail))
 	})

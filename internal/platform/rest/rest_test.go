@@ -181,6 +181,7 @@ func problem(t *testing.T, a answer, status int) api.Problem {
 func (w *world) session(id string) string {
 	w.t.Helper()
 	s, err := w.svc.Register(w.t.Context(), platform.Registration{
+		GPUs: 2, Default: platform.Resources{CPUMillis: 500, MemoryBytes: 1 << 30},
 		RunnerID: id, InstallationID: "i-" + id, Version: "0.1", Hostname: "host", Executor: "docker",
 		Capabilities: api.Capabilities{MaxConcurrentJobs: 4, CPUCores: 2, MemoryGB: 7.5, SupportedSimulationTypes: []string{"basilisk"}},
 	})

@@ -90,6 +90,7 @@ func viewJob(j *platform.JobView) api.Job {
 func viewRunner(r *platform.RunnerView) api.Runner {
 	c := r.Capabilities
 	c.SupportedSimulationTypes = list(c.SupportedSimulationTypes)
+	c.GPUs, c.DefaultCPUMillis, c.DefaultMemoryBytes = int(r.GPUs), r.Default.CPUMillis, r.Default.MemoryBytes
 	return api.Runner{
 		RunnerID:        r.ID,
 		Status:          r.State,

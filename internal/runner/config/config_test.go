@@ -63,7 +63,7 @@ func TestDefaults(t *testing.T) {
 			Rlimits: []specs.POSIXRlimit{{Type: "RLIMIT_CORE"}, {Type: "RLIMIT_NOFILE", Soft: 4096, Hard: 4096}},
 		},
 		Limits: Limits{
-			CPUMillis: 1000, MaxCPUMillis: 4000, MemoryBytes: 1 << 30, MaxMemoryBytes: 15461882265 / 4,
+			CPUMillis: 1000, MaxCPUMillis: 4000, MemoryBytes: 1 << 30, MaxMemoryBytes: 15461882265 / 4 / (1 << 20) * (1 << 20),
 			Timeout: time.Hour, MaxTimeout: 24 * time.Hour, Grace: 10 * time.Second, Pids: 512,
 			TmpBytes: 256 << 20, HomeBytes: 64 << 20, ShmBytes: 64 << 20,
 			Output:  OutputLimits{TotalBytes: 2 << 30, FileBytes: 2 << 30, Files: 10_000, Depth: 32},

@@ -46,7 +46,8 @@ func (r *resolver) limits() {
 func (r *resolver) maxima() {
 	c, d := &r.cfg.Limits, &r.doc.Sandbox
 	if d.MaxMemory == nil { // full slots can't ask for more than there is
-		c.MaxMemoryBytes = max(r.cfg.JobMemoryBytes()/int64(max(r.cfg.MaxConcurrentJobs, 1)), c.MemoryBytes)
+		share := r.cfg.JobMemoryBytes() / int64(max(r.cfg.MaxConcurrentJobs, 1))
+		c.MaxMemoryBytes = max(share/mib*mib, c.MemoryBytes)
 	}
 	if d.MaxCPU == nil {
 		c.MaxCPUMillis = max(c.MaxCPUMillis, c.CPUMillis)
