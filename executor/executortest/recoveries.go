@@ -3,6 +3,7 @@ package executortest
 import (
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/tetryx/lynx-runner/executor"
 )
@@ -16,6 +17,7 @@ var recoveries = map[string]func(*testing.T, *bench){
 	"Recover, then a signal":                      recoverThenSignal,
 	"Recover in the same process":                 recoverOwn,
 	"Recover of nothing":                          recoverNothing,
+	"Recover after too long":                      recoverTooLate,
 	"Start twice":                                 startTwice,
 	"Start at once":                               startAtOnce,
 	"Start again by another process":              startByAnother,
@@ -84,6 +86,21 @@ func recoverThenSignal(t *testing.T, b *bench) {
 	b.release(a)
 	if x := b.wait(h); !x.Known || x.Signal != 15 || x.ExternalKill {
 		t.Errorf("got %+v, want signal 15: the shim finds a recovered runner", x)
+	}
+}
+
+// recoverTooLate: a job that may go on without its runner for a while is ended by
+// its shim after that, which nobody takes for an end of its own.
+func recoverTooLate(t *testing.T, b *bench) {
+	a := b.attempt("await", "exit", "7")
+	a.RunnerLoss = 200 * time.Millisecond
+	b.start(a)
+	b.ready(a)
+	b.leave()
+	b.until("the job's end", func() bool { return len(a.processes()) == 0 })
+	x := b.wait(b.one(b.recover(b.another()), a))
+	if x.Known && x.Signal != 9 || x.DeadlineKill {
+		t.Errorf("got %+v, want SIGKILL, or that nobody knows", x)
 	}
 }
 
