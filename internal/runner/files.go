@@ -78,21 +78,7 @@ func (j *job) makeDirectories() (paths, error) {
 		return paths{}, err
 	}
 	defer func() { _ = root.Close() }()
-	parent := filepath.Join(j.a.GetBatchId(), fmt.Sprintf("%05d", j.a.GetRunIndex()))
-	for _, p := range []string{j.a.GetBatchId(), parent} {
-		if err := j.makeShared(root, p); err != nil {
-			return paths{}, err
-		}
-	}
-	rel := filepath.Join(parent, fmt.Sprintf("attempt-%d", j.a.GetAttempt()))
-	err = root.Mkdir(rel, 0o700)
-	if errors.Is(err, fs.ErrExist) {
-		// A platform that lost its last writes gives the same number out again.
-		// What is there is never touched.
-		t := j.a.GetToken()
-		rel = fmt.Sprintf("%s.%d.%d", rel, t.GetEpoch(), t.GetCounter())
-		err = root.Mkdir(rel, 0o700)
-	}
+	rel, err := j.makeAttemptDir(root)
 	if err != nil {
 		return paths{}, err
 	}
@@ -102,6 +88,37 @@ func (j *job) makeDirectories() (paths, error) {
 	}
 	p := newPaths(filepath.Join(j.r.cfg.OutputRoot, rel), handle)
 	return p, errors.Join(j.share(handle), j.makeWritable(p.output), j.makeWritable(p.log), j.writeRunConfig(p.runConfig))
+}
+
+// makeAttemptDir makes the attempt's own directory, with those above it, and
+// returns its path in the output root. Whoever cleans there may remove one above
+// as long as it is empty; it is then made again.
+func (j *job) makeAttemptDir(root *os.Root) (rel string, err error) {
+	for range 100 {
+		if rel, err = j.tryAttemptDir(root); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	return rel, err
+}
+
+func (j *job) tryAttemptDir(root *os.Root) (string, error) {
+	parent := filepath.Join(j.a.GetBatchId(), fmt.Sprintf("%05d", j.a.GetRunIndex()))
+	for _, p := range []string{j.a.GetBatchId(), parent} {
+		if err := j.makeShared(root, p); err != nil {
+			return "", err
+		}
+	}
+	rel := filepath.Join(parent, fmt.Sprintf("attempt-%d", j.a.GetAttempt()))
+	err := root.Mkdir(rel, 0o700)
+	if errors.Is(err, fs.ErrExist) {
+		// A platform that lost its last writes gives the same number out again.
+		// What is there is never touched.
+		t := j.a.GetToken()
+		rel = fmt.Sprintf("%s.%d.%d", rel, t.GetEpoch(), t.GetCounter())
+		err = root.Mkdir(rel, 0o700)
+	}
+	return rel, err
 }
 
 // share lets the job's user, and no other job's, into the attempt's directory.
