@@ -19,7 +19,7 @@ cd "$(dirname "$0")/.."
 : "${UNITDIR:=$PREFIX/lib/systemd/system}" "${BIN:=bin}"
 programs='lynxctl lynx-server lynx-runner lynx-shim'
 configs='lynx-server.yaml lynx-runner.yaml'
-units='lynx-server.service lynx-runner.service'
+units='lynx-server.service lynx-runner.service lynx-runner-clean.service lynx-runner-clean.timer'
 users=lib/sysusers.d/lynx.conf # below PREFIX
 share=$DESTDIR$PREFIX/share/lynx
 etc=$DESTDIR$SYSCONFDIR/lynx

@@ -47,12 +47,14 @@ func TestInstall(t *testing.T) {
 	}
 	target("install")
 	for path, want := range map[string]string{
-		"opt/lynx/lib/systemd/system/lynx-server.service":    "ExecStart=/opt/lynx/bin/lynx-server --config /etc/lynx/lynx-server.yaml\n",
-		"opt/lynx/lib/systemd/system/lynx-runner.service":    "ExecStart=/opt/lynx/bin/lynx-runner start --config /etc/lynx/lynx-runner.yaml\n",
-		"etc/lynx/lynx-runner.yaml":                          "working_directory: /opt/lynx/share/lynx/scenarios/aerospace/python\n",
-		"etc/lynx/lynx-server.yaml":                          "data: /var/lib/lynx\n",
-		"opt/lynx/lib/sysusers.d/lynx.conf":                  "u lynx ",
-		"opt/lynx/share/bash-completion/completions/lynxctl": "lynxctl",
+		"opt/lynx/lib/systemd/system/lynx-server.service":       "ExecStart=/opt/lynx/bin/lynx-server --config /etc/lynx/lynx-server.yaml\n",
+		"opt/lynx/lib/systemd/system/lynx-runner.service":       "ExecStart=/opt/lynx/bin/lynx-runner start --config /etc/lynx/lynx-runner.yaml\n",
+		"opt/lynx/lib/systemd/system/lynx-runner-clean.service": "ExecStart=/opt/lynx/bin/lynx-runner clean --config /etc/lynx/lynx-runner.yaml\n",
+		"opt/lynx/lib/systemd/system/lynx-runner-clean.timer":   "OnCalendar=daily\n",
+		"etc/lynx/lynx-runner.yaml":                             "working_directory: /opt/lynx/share/lynx/scenarios/aerospace/python\n",
+		"etc/lynx/lynx-server.yaml":                             "data: /var/lib/lynx\n",
+		"opt/lynx/lib/sysusers.d/lynx.conf":                     "u lynx ",
+		"opt/lynx/share/bash-completion/completions/lynxctl":    "lynxctl",
 	} {
 		if !strings.Contains(read(path), want) {
 			t.Errorf("%s has no %q", path, want)

@@ -78,7 +78,7 @@ func TestUnitsVerify(t *testing.T) {
 	if _, err := exec.LookPath("systemd-analyze"); err != nil {
 		t.Skip("systemd is not installed on this host, so it can't be asked")
 	}
-	for _, name := range []string{"lynx-server.service", "lynx-runner.service"} {
+	for _, name := range []string{"lynx-server.service", "lynx-runner.service", "lynx-runner-clean.service", "lynx-runner-clean.timer"} {
 		if out, err := say(t, nil, "systemd-analyze", "verify", "--man=no", unitFile(name)); err != nil || strings.TrimSpace(out) != "" {
 			t.Errorf("%s: %v\n%s", name, err, out)
 		}
