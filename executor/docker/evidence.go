@@ -23,6 +23,8 @@ type evidence struct {
 	counters counters
 	// killed says that this executor killed the container.
 	killed bool
+	// brokeOff says that the engine was away while the container ran, or ended.
+	brokeOff bool
 	// signalled says that somebody else had the engine send a signal.
 	signalled bool
 
@@ -104,11 +106,16 @@ func (v evidence) decideCode(x *executor.Exit) {
 		x.Code, x.Signal, x.Known = sigkilled, 9, true
 	case v.report == nil && v.record.exitCode == sigkilled:
 		note("the container's init was killed before it could report how the job ended%s", because(v.record.problem))
+	case v.report == nil && v.record.exitCode == unseen && v.brokeOff:
+		note("the engine was away when the container ended and does not know how%s", because(v.record.problem))
 	case v.report == nil:
 		note("the shim's report is missing: the exit code is the engine's record, and its other numbers are incomplete")
 		x.Code, x.Known = v.record.exitCode, true
 	case v.record.exitCode == reportedCode(*v.report):
 		x.Code, x.Signal, x.Known = v.record.exitCode, v.report.Signal, v.report.SetupError == ""
+	case v.record.exitCode == unseen && v.brokeOff:
+		note("the exit is the shim's report alone: the engine was away when the container ended")
+		x.Code, x.Signal, x.Known = reportedCode(*v.report), v.report.Signal, v.report.SetupError == ""
 	case v.record.exitCode == sigkilled:
 		// The init was killed between its report and its exit; the record says
 		// nothing about the job then, and the report is not confirmed.
@@ -118,6 +125,11 @@ func (v evidence) decideCode(x *executor.Exit) {
 		x.Code, x.Known = v.record.exitCode, true
 	}
 }
+
+// unseen is what an engine records that was restarted and finds a container ended
+// of which nobody can tell it how. A job may exit with it too, so it is no more than
+// a hint where the engine has not been away.
+const unseen = 255
 
 // sigkilled is the exit code of a process that SIGKILL ended.
 const sigkilled = 128 + 9

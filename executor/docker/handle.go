@@ -49,6 +49,10 @@ type handle struct {
 	init    *initProcess    // nil where the init can't be opened from here
 	cgroup  cgroupFiles
 
+	// brokeOff says that the engine was away since the container was started here;
+	// it belongs to follow.
+	brokeOff bool
+
 	// killed is set before the first signal of ours is sent.
 	killed atomic.Bool
 
@@ -205,7 +209,7 @@ func (h *handle) follow(ctx context.Context, waiting exited) {
 	case err != nil:
 		seen.lost = err.Error()
 	}
-	seen.killed, seen.ended = h.killed.Load(), h.goneAt
+	seen.killed, seen.ended, seen.brokeOff = h.killed.Load(), h.goneAt, h.brokeOff
 	if doubtful(seen) {
 		seen.signalled = h.exec.engine.killedByOthers(ctx, h.id, h.started)
 	}
@@ -265,6 +269,8 @@ func (h *handle) untilGone(ctx context.Context, waiting exited, seen *evidence) 
 			waiting = nil
 			if err == nil {
 				h.markGone(time.Now())
+			} else {
+				h.brokeOff = true
 			}
 		case <-ctx.Done():
 			return nil, errClosed
@@ -322,6 +328,7 @@ func (h *handle) record(ctx context.Context, waiting exited) (*record, error) {
 			select {
 			case err := <-waiting:
 				if err != nil {
+					h.brokeOff = true
 					h.exec.log.Debug("a wait broke; asking the engine again", "attempt", h.attempt, "error", err)
 				}
 			case <-ctx.Done():

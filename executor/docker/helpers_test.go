@@ -38,7 +38,7 @@ func (d *daemon) executor(change ...func(*Config)) *Executor {
 
 // impatient makes calls that hang fail soon. Those that don't hang must have been
 // answered by then, on a busy machine, too.
-func impatient(c *Config) { c.CallTimeout = time.Second }
+func impatient(c *Config) { c.CallTimeout, c.RecordTimeout = time.Second, time.Second }
 
 // fakeShim is a file that New takes for a shim.
 func fakeShim(t *testing.T) string {

@@ -3,6 +3,7 @@ package docker
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -95,17 +96,46 @@ func (e *Executor) createFailed(name string, spec executor.Spec, err error) erro
 	case errdefs.IsInvalidArgument(err):
 		return fmt.Errorf("%w: %w", executor.ErrInvalidSpec, err)
 	}
-	e.discardUnstarted(name)
+	if e.discardUnstarted(name) != nil {
+		e.wg.Go(func() { e.discardLater(name, spec.AttemptID) })
+	}
 	return err
 }
 
 // discardUnstarted removes what a create that was not answered may have made.
-// What ever ran stays: it is for a later Start or Recover to find.
-func (e *Executor) discardUnstarted(name string) {
+// What ever ran stays: it is for a later Start or Recover to find. An error says
+// that the engine could not tell.
+func (e *Executor) discardUnstarted(name string) error {
 	ctx := context.WithoutCancel(e.live)
 	c, err := e.engine.inspect(ctx, name)
-	if err == nil && c.State.Status == container.StateCreated && c.Config.Labels[labelRunner] == e.cfg.RunnerID {
-		e.discard(c.ID)
+	switch {
+	case errdefs.IsNotFound(err):
+		return nil
+	case err != nil:
+		return err
+	case c.State.Status == container.StateCreated && c.Config.Labels[labelRunner] == e.cfg.RunnerID:
+		return e.engine.remove(ctx, c.ID)
+	}
+	return nil
+}
+
+// errDiscarded says that an attempt that could not be started has left nothing.
+var errDiscarded = errors.New("nothing is left of the attempt")
+
+// discardLater is discardUnstarted for an engine that is away, as often as it
+// takes. It holds the attempt's place while it looks, so that it never meets the
+// container of a later Start, and ends with one that succeeds.
+func (e *Executor) discardLater(name, attempt string) {
+	for sleep(e.live, lastRetry) == nil {
+		_, err := e.attempts.Once(e.live, attempt, func() (*handle, error) {
+			if err := e.discardUnstarted(name); err != nil {
+				return nil, err
+			}
+			return nil, errDiscarded
+		})
+		if err == nil || errors.Is(err, errDiscarded) {
+			return
+		}
 	}
 }
 
@@ -156,20 +186,44 @@ func (e *Executor) run(ctx context.Context, spec executor.Spec, id string) (_ *h
 	if err != nil {
 		return nil, err
 	}
-	if err := e.engine.start(ctx, id); err != nil {
-		return nil, err
-	}
-	h.started = time.Now()
-	c, err := e.engine.inspect(ctx, id)
+	c, started, err := e.begin(ctx, id)
 	if err != nil {
 		return nil, err
 	}
+	h.started = started
 	h.hold(c)
 	e.wg.Go(func() {
 		defer cancel()
 		h.follow(follow, waiting)
 	})
 	return h, h.untilStarted(ctx)
+}
+
+// begin has the engine start a container and returns what it says of it then, and
+// when it was started. An engine that breaks off in the middle may have started it
+// all the same: what it says when it is back decides, for a job that runs is not to
+// be run again.
+func (e *Executor) begin(ctx context.Context, id string) (c container.InspectResponse, started time.Time, err error) {
+	unclear := e.engine.start(ctx, id)
+	if unclear != nil && !errors.Is(unclear, executor.ErrUnavailable) {
+		return c, started, unclear
+	}
+	started = time.Now()
+	ctx, cancel := context.WithTimeout(ctx, e.cfg.RecordTimeout)
+	defer cancel()
+	for pause := firstRetry; ; pause = min(2*pause, lastRetry) {
+		c, err = e.engine.inspect(ctx, id)
+		switch {
+		case err == nil && unclear == nil:
+			return c, started, nil
+		case err == nil && c.State.Status == container.StateCreated:
+			return c, started, unclear
+		case err == nil:
+			return c, engineTime(c.State.StartedAt), nil
+		case errdefs.IsNotFound(err) || sleep(ctx, pause) != nil:
+			return c, started, errors.Join(unclear, err)
+		}
+	}
 }
 
 // untilStarted waits for the shim's word that the job's main process runs, or
@@ -220,11 +274,22 @@ func (h *handle) hold(c container.InspectResponse) {
 }
 
 // discard removes a container that must not stay, without the caller's context,
-// which may be what ended.
-func (e *Executor) discard(idOrName string) {
-	if err := e.engine.remove(context.WithoutCancel(e.live), idOrName); err != nil {
-		e.log.Warn("container left behind; it is found again at the next start", "container", short(idOrName), "error", err)
+// which may be what ended. While the engine is away it goes on trying behind the
+// caller's back, until the executor is closed.
+func (e *Executor) discard(id string) {
+	err := e.engine.remove(context.WithoutCancel(e.live), id)
+	if err == nil {
+		return
 	}
+	e.log.Warn("a container cannot be removed; trying again", "container", short(id), "error", err)
+	e.wg.Go(func() {
+		for pause := firstRetry; sleep(e.live, pause) == nil; pause = min(2*pause, lastRetry) {
+			if e.engine.remove(e.live, id) == nil {
+				return
+			}
+		}
+		e.log.Warn("container left behind; it is found again at the next start", "container", short(id))
+	})
 }
 
 func writeShimConfig(spec executor.Spec) error {
