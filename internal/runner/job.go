@@ -134,7 +134,11 @@ func (j *job) execute(ctx context.Context, rec *record) error {
 		return err
 	}
 	j.writeDown(rec)
-	handle, err := j.r.deps.Executor.Start(j.startCtx, rec.spec)
+	var handle executor.Handle
+	err = j.patiently(func(ctx context.Context) (err error) {
+		handle, err = j.r.deps.Executor.Start(ctx, rec.spec)
+		return err
+	})
 	if err != nil {
 		_, finishErr := server.Finish(ctx)
 		return errors.Join(err, finishErr)

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -38,7 +39,11 @@ func (j *job) prepare(rec *record) error {
 			rec.warnings = append(rec.warnings, "The code's digest is not known: "+sentence(err.Error()))
 		}
 	}
-	if rec.imageID, err = j.r.deps.Executor.Resolve(j.startCtx, rec.image); err != nil {
+	err = j.patiently(func(ctx context.Context) (err error) {
+		rec.imageID, err = j.r.deps.Executor.Resolve(ctx, rec.image)
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	j.complete(rec, command)
