@@ -1,0 +1,87 @@
+// Command job is the program that the fault tests run: it prints numbered lines and
+// publishes numbered samples, in two halves, and between them waits for a word of
+// the test's, so that a fault can happen while it runs. What is missing of either
+// shows.
+//
+//	job CODE LINES SAMPLES   exits with CODE
+//
+// The word is a file named go in the output directory; the job removes it.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	telemetryv1 "github.com/tetryx/lynx-runner/proto/lynx/telemetry/v1"
+)
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "job:", err)
+		os.Exit(70)
+	}
+}
+
+func run() error {
+	code, lines, samples := number(1), number(2), number(3)
+	output := os.Getenv("TETRYX_OUTPUT_DIR")
+	if err := half(0, lines, samples); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(output, "ready"), nil, 0o644); err != nil {
+		return err
+	}
+	for os.Remove(filepath.Join(output, "go")) != nil {
+		time.Sleep(5 * time.Millisecond)
+	}
+	if err := half(1, lines, samples); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(output, "result.txt"), []byte("the result\n"), 0o644); err != nil {
+		return err
+	}
+	os.Exit(code)
+	return nil
+}
+
+// number is an argument; 0 where there is none.
+func number(i int) int {
+	if i >= len(os.Args) {
+		return 0
+	}
+	n, _ := strconv.Atoi(os.Args[i])
+	return n
+}
+
+// half prints the lines and publishes the samples of one half.
+func half(which, lines, samples int) error {
+	for i := range lines {
+		if _, err := fmt.Printf("line %d\n", which*lines+i+1); err != nil {
+			return err
+		}
+	}
+	if samples == 0 {
+		return nil
+	}
+	conn, err := grpc.NewClient("passthrough:///"+os.Getenv("TETRYX_TELEMETRY_TARGET"),
+		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.WaitForReady(true)))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	for i := range samples {
+		n := float64(which*samples + i + 1)
+		sample := &telemetryv1.Sample{TimeSeconds: n, Values: []*telemetryv1.Value{{Name: "n", Value: n}}}
+		if _, err := telemetryv1.NewTelemetryServiceClient(conn).Publish(context.Background(), &telemetryv1.PublishRequest{Sample: sample}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
