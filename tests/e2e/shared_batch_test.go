@@ -63,10 +63,10 @@ func freeAddress(t *testing.T) string {
 func (l *lab) tokenFile() string { return filepath.Join(l.dir, "data", "token") }
 
 // runner starts `lynx-runner start` with one of the configurations that come with
-// the programs, and one slot.
+// the programs, and one slot. Its jobs end with it, if it is killed.
 func (l *lab) runner(id, config string) *program {
 	l.t.Helper()
-	p := start(l.t, "env", "LYNX_RUNNER_RUNTIME_DIR="+l.dir+"/r-"+id, programPath("lynx-runner"), "start",
+	p := start(l.t, "env", "LYNX_RUNNER_RUNTIME_DIR="+l.dir+"/r-"+id, "LYNX_RUNNER_ON_RUNNER_LOSS=kill", programPath("lynx-runner"), "start",
 		"--config", config, "--runner-id", id, "--server", l.grpc, "--token-file", l.tokenFile(),
 		"--max-concurrent-jobs", "1", "--state-dir", l.dir+"/"+id, "--output-root", l.dir+"/out")
 	p.says("registered")
