@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/tetryx/lynx-runner/executor"
@@ -147,10 +149,28 @@ func (c *cleaner) removeOutputs(ctx context.Context, o *outputs) error {
 		c.do(Item{Kind: KindResults, Where: filepath.Join(o.path, a.Dir), Bytes: found.Bytes, Since: a.Ended, Why: a.Why},
 			func() error { return o.remove(ctx, found) })
 	}
+	c.noteNeeded(attempts)
 	if o.foreign > 0 {
-		c.report.note("%d attempts below %s stay: they have no manifest of runner %s", o.foreign, o.path, c.Config.RunnerID)
+		c.report.note("%d attempts below %s stay: they run, or have no manifest of runner %s", o.foreign, o.path, c.Config.RunnerID)
 	}
 	return nil
+}
+
+// noteNeeded says what would have gone if it were not needed.
+func (c *cleaner) noteNeeded(attempts []Attempt) {
+	needed := map[string]string{}
+	for i := range attempts {
+		needed[attempts[i].Dir], attempts[i].Needed = attempts[i].Needed, ""
+	}
+	stay := map[string]int{}
+	for _, a := range Choose(attempts, c.Config.Retention.OutputAge, c.Config.Retention.OutputBytes, c.now) {
+		if why := needed[a.Dir]; why != "" {
+			stay[why]++
+		}
+	}
+	for _, why := range slices.Sorted(maps.Keys(stay)) {
+		c.report.note("attempts that stay though the bounds take them: %d (%s)", stay[why], why)
+	}
 }
 
 // rejected removes what was put aside for a person, and is old.

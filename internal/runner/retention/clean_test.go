@@ -274,8 +274,10 @@ func TestBesideARunner(t *testing.T) {
 	if len(r.Items) != 1 || r.Items[0].Where != s.dir("b", 0, 1) || !has(s.dir("b", 1, 1)) || !has(sockets) {
 		t.Errorf("%+v", r)
 	}
-	if !slices.ContainsFunc(r.Notes, func(n string) bool { return strings.Contains(n, "stop it") }) {
-		t.Errorf("notes %q", r.Notes)
+	for _, want := range []string{"stop it", "1 (it has just ended"} {
+		if !slices.ContainsFunc(r.Notes, func(n string) bool { return strings.Contains(n, want) }) {
+			t.Errorf("notes %q", r.Notes)
+		}
 	}
 	s.must(j.Close())
 	if r := s.clean(false); len(r.Items) != 3 || has(sockets) || has(s.dir("b", 1, 1)) {

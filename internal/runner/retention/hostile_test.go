@@ -19,6 +19,7 @@ func TestHostileTree(t *testing.T) {
 	s.cfg.Retention.OutputAge = ptr(day)
 	outside := t.TempDir()
 	s.must(os.WriteFile(filepath.Join(outside, "precious"), []byte("x"), 0o600), os.Chmod(outside, 0o555))
+	t.Cleanup(func() { _ = os.Chmod(outside, 0o755) })
 	s.attempt("b", 0, 1, 90, 1)
 	out := filepath.Join(s.dir("b", 0, 1), "output")
 	s.must(

@@ -199,7 +199,7 @@ func (o *outputs) protect(held journal.Held, recent time.Time) {
 		case directories[a.Dir] || held.Inodes[inodeOf(a.info)]:
 			a.Needed = "the runner's state directory names it"
 		case a.Ended.After(recent):
-			a.Needed = "it has just ended"
+			a.Needed = "it has just ended, and a runner runs"
 		}
 	}
 }
