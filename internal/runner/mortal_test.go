@@ -87,6 +87,9 @@ func filepathCut(list string) (first, second string, ok bool) {
 type farExecutor struct {
 	e  *scriptedExecutor
 	at func(point, attempt string) bool
+	// gone is closed when the process that is served is gone: what it still asked for
+	// does not happen.
+	gone <-chan struct{}
 }
 
 var errNobody = errors.New("nobody is there to be answered")
@@ -110,6 +113,11 @@ func (f *farExecutor) Resolve(image string, id *string) (err error) {
 func (f *farExecutor) Start(spec executor.Spec, h *FarHandle) error {
 	if !f.at("creating", spec.AttemptID) {
 		return errNobody
+	}
+	select {
+	case <-f.gone:
+		return errNobody
+	default:
 	}
 	started, err := f.e.Start(context.Background(), spec)
 	if err != nil {
@@ -239,11 +247,6 @@ func newMortal(t *testing.T) *mortal {
 	}
 	t.Cleanup(func() { os.RemoveAll(filepath.Dir(m.far)) })
 	m.at = func(string, string) bool { return true }
-	server := rpc.NewServer()
-	far := &farExecutor{e: b.executor, at: func(point, id string) bool { return m.at(point, id) }}
-	if err := server.RegisterName("Executor", far); err != nil {
-		t.Fatal(err)
-	}
 	listener, err := net.Listen("unix", m.far)
 	if err != nil {
 		t.Fatal(err)
@@ -254,6 +257,11 @@ func newMortal(t *testing.T) *mortal {
 			conn, err := listener.Accept()
 			if err != nil {
 				return
+			}
+			server := rpc.NewServer()
+			far := &farExecutor{e: b.executor, at: func(point, id string) bool { return m.at(point, id) }, gone: m.gone()}
+			if err := server.RegisterName("Executor", far); err != nil {
+				t.Error(err)
 			}
 			served.Go(func() { server.ServeCodec(jsonrpc.NewServerCodec(conn)) })
 		}
