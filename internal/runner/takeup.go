@@ -164,7 +164,7 @@ func (r *Runner) leftover(a journal.Attempt, s *slot) *leftover {
 	return l
 }
 
-// reopen finds an attempt's directory again.
+// reopen finds an attempt's directory again, and removes what was half written there.
 func (r *Runner) reopen(a journal.Attempt) (paths, error) {
 	root, err := os.OpenRoot(r.cfg.OutputRoot)
 	if err != nil {
@@ -183,6 +183,10 @@ func (r *Runner) reopen(a journal.Attempt) (paths, error) {
 	}
 	if err != nil {
 		return paths{}, errors.Join(err, handle.Close())
+	}
+	half, _ := filepath.Glob(filepath.Join(ownPath(handle), ".telemetry-*.parquet"))
+	for _, path := range half {
+		_ = os.Remove(path)
 	}
 	return newPaths(filepath.Join(r.cfg.OutputRoot, a.Directory), handle), nil
 }
@@ -222,7 +226,6 @@ func (j *job) resume(ctx context.Context, rec *record) error {
 	if rec.paths.handle == nil { // nothing to watch it with
 		return j.supervise(ctx, rec, rec.handle)
 	}
-	j.sweepTables(rec)
 	if err := os.MkdirAll(rec.spec.RuntimeDir, 0o755); err != nil {
 		j.log.Warn("the runtime directory of a job that was taken up", "error", err)
 	}
@@ -235,14 +238,6 @@ func (j *job) resume(ctx context.Context, rec *record) error {
 	err = j.attend(ctx, rec, server)
 	j.admitHole(rec)
 	return err
-}
-
-// sweepTables removes what the earlier process had half written.
-func (j *job) sweepTables(rec *record) {
-	half, _ := filepath.Glob(filepath.Join(ownPath(rec.paths.handle), ".telemetry-*.parquet"))
-	for _, path := range half {
-		_ = os.Remove(path)
-	}
 }
 
 // timeLeft is what is left of the job's time. One that was taken up late may have
