@@ -281,6 +281,9 @@ func (j *job) hindsight(rec *record) cause {
 	switch {
 	case j.taken.verdict.kind != causeNone:
 		return j.taken.verdict
+	case rec.spec.Timeout > 0 && !x.Ended.Before(x.Started.Add(rec.spec.Timeout)) && x.Ended.Before(b.back):
+		// It was killed at its deadline, before that could be written down.
+		return cause{kind: causeTimeout, at: x.Ended}
 	case patience > 0 && !b.lastAlive.IsZero() && x.Ended.Before(b.back) && !x.Ended.Before(b.lastAlive.Add(patience)):
 		return cause{kind: causeRunnerLoss, at: x.Ended, detail: fmt.Sprintf("on_runner_loss_for is %v", patience)}
 	}

@@ -135,7 +135,8 @@ type Cause struct {
 	At time.Time `json:"at"`
 }
 
-// RecordCause writes and syncs why an attempt is about to be killed.
+// RecordCause writes and syncs why an attempt is about to be killed. It is there for
+// another process at once, and for a host that crashes when RecordCause has returned.
 func (j *Journal) RecordCause(attemptID string, c Cause) error {
 	if !ValidName(attemptID) {
 		return fmt.Errorf("journal: attempt id %q cannot name a file", attemptID)
@@ -144,8 +145,11 @@ func (j *Journal) RecordCause(attemptID string, c Cause) error {
 	if err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
-	if err := writeFile(filepath.Join(j.dir, causesDir), attemptID, append(data, '\n')); err != nil {
-		return fmt.Errorf("journal: %w", err)
+	dir := filepath.Join(j.dir, causesDir)
+	for _, write := range []func(dir, name string, data []byte) error{replaceFile, writeFile} {
+		if err := write(dir, attemptID, append(data, '\n')); err != nil {
+			return fmt.Errorf("journal: %w", err)
+		}
 	}
 	return nil
 }
