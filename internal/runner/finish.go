@@ -8,6 +8,7 @@ import (
 
 	"github.com/tetryx/lynx-runner/internal/runner/artifact"
 	"github.com/tetryx/lynx-runner/internal/runner/config"
+	"github.com/tetryx/lynx-runner/internal/runner/host"
 	"github.com/tetryx/lynx-runner/internal/runner/telemetry"
 	runnerv1 "github.com/tetryx/lynx-runner/proto/lynx/runner/v1"
 )
@@ -22,6 +23,7 @@ func (j *job) collect(ctx context.Context, rec *record) {
 	if rec.paths.dir == "" {
 		return
 	}
+	rec.diskFull = diskFull(rec.paths.dir)
 	rec.stderr = lastLineOf(rec.paths.log, "stderr.log")
 	var err error
 	rec.collected, err = artifact.Collect(ctx, rec.paths.output, artifactLimits(j.r.cfg.Limits.Output))
@@ -41,6 +43,15 @@ func (j *job) collect(ctx context.Context, rec *record) {
 			rec.tabled = true
 		}
 	}
+}
+
+// full is what is left on a disk on which a job that writes a little can fail.
+const full = 256 << 10
+
+// diskFull reports whether there is no space left where the results are written.
+func diskFull(dir string) bool {
+	space, err := host.SpaceOf(dir)
+	return err == nil && space.Free < full
 }
 
 // measureAll finds what the job wrote after the last look at it.
@@ -64,7 +75,7 @@ func note(rec *record, what string, err error) {
 func (j *job) evidence(rec *record) evidence {
 	return evidence{
 		cause: j.hindsight(rec), verdict: rec.verdict, exit: rec.exit, exited: rec.exited, failure: rec.failure,
-		overLimit: rec.collected.LimitExceeded, incomplete: rec.incomplete,
+		overLimit: rec.collected.LimitExceeded, diskFull: rec.diskFull, incomplete: rec.incomplete,
 		timeout: rec.spec.Timeout, program: programText(rec), image: rec.image,
 		fileLimit: j.r.cfg.Limits.Output.FileBytes, stderrLine: rec.stderr,
 	}

@@ -80,6 +80,8 @@ type record struct {
 	collected artifact.Collection
 	metrics   map[string]float64
 	leftOut   int
+	// diskFull says that the disk of the results was full then.
+	diskFull bool
 	// incomplete is what went wrong with the files after the end.
 	incomplete error
 	stderr     string // its last line
@@ -107,6 +109,7 @@ func (j *job) run(ctx context.Context) {
 	defer func() { rec.paths.close() }()
 	defer j.window.close()
 	j.log.Info("job claimed", "run", j.a.GetRunIndex())
+	j.waitForHost()
 	if rec.failure = j.prepare(rec); rec.failure == nil {
 		rec.failure = j.admit(rec)
 	}
@@ -281,6 +284,7 @@ func (j *job) removeHandle(ctx context.Context, h executor.Handle) {
 // the outbox.
 func (j *job) conclude(ctx context.Context, rec *record) {
 	j.collect(ctx, rec)
+	j.tellOfDisk(rec)
 	outcome, message := classify(j.evidence(rec))
 	result := j.result(rec, outcome, message)
 	report := &runnerv1.ReportResultRequest{Attempt: j.ref(), Result: result}

@@ -28,6 +28,8 @@ type evidence struct {
 	failure error
 	// overLimit says which output limit the files that were found exceed.
 	overLimit string
+	// diskFull says that the disk of the results had no space left at the end.
+	diskFull bool
 	// incomplete is what went wrong with the files after the end.
 	incomplete error
 
@@ -50,7 +52,8 @@ type evidence struct {
 //  4. What kept the job from running.
 //  5. What was seen of its end. Out of memory needs the kernel's word that it
 //     killed something and a main process that SIGKILL ended; a child's death
-//     alone decides nothing.
+//     alone decides nothing. A job that fails on a full disk is not to blame: what
+//     it may write itself is bounded.
 func classify(e evidence) (api.Outcome, string) {
 	switch {
 	case e.cause.kind == causeLeaseLost:
@@ -122,6 +125,8 @@ func classifyExit(e evidence) (api.Outcome, string) {
 		return api.OutcomeInfrastructure, "Nobody can tell how the job ended." + notes(x)
 	case x.Signal == int(unix.SIGXFSZ):
 		return api.OutcomeOutputLimit, outputMessage(fmt.Sprintf("more than %s in one file", bytesText(e.fileLimit)))
+	case e.diskFull && (x.Signal != 0 || x.Code != 0):
+		return api.OutcomeInfrastructure, "The job failed while the disk of the runner's results (output_root) was full." + lastLine(e)
 	case x.Signal != 0:
 		return api.OutcomeSignaled, fmt.Sprintf("The job was ended by signal %d (%s).%s", x.Signal, signalName(x.Signal), lastLine(e))
 	case x.Code != 0:

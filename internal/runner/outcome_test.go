@@ -59,6 +59,8 @@ var pieces = []piece{
 	exitPiece("killed by another", "external", api.OutcomeInfrastructure, func(x *executor.Exit) { x.ExternalKill = true }),
 	exitPiece("unknown", "status", api.OutcomeInfrastructure, func(x *executor.Exit) { x.Known = false }),
 	exitPiece("file size", "status", api.OutcomeOutputLimit, func(x *executor.Exit) { x.Signal, x.Code = 25, 153 }),
+	{"status 70 on a full disk", "status", api.OutcomeInfrastructure, func(e *evidence) { e.exit.Code, e.diskFull = 70, true }},
+	{"SIGBUS on a full disk", "status", api.OutcomeInfrastructure, func(e *evidence) { e.exit.Signal, e.exit.Code, e.diskFull = 7, 135, true }},
 	exitPiece("SIGKILL", "status", api.OutcomeSignaled, func(x *executor.Exit) { x.Signal, x.Code = 9, 137 }),
 	exitPiece("SIGKILL, the engine's memory flag alone", "status", api.OutcomeSignaled, func(x *executor.Exit) { x.Signal, x.Code, x.OOM.Engine = 9, 137, true }),
 	exitPiece("SIGSEGV", "status", api.OutcomeSignaled, func(x *executor.Exit) { x.Signal, x.Code = 11, 139 }),
@@ -123,6 +125,13 @@ func TestClassifyAnySet(t *testing.T) {
 		}
 		check(t, fmt.Sprint(len(list), " pieces"), newEvidence(list...), want)
 	})
+}
+
+// A full disk alone takes nothing from a job that completed.
+func TestCompletedOnAFullDisk(t *testing.T) {
+	e := newEvidence()
+	e.diskFull = true
+	check(t, "full disk", e, api.OutcomeCompleted)
 }
 
 func TestNothingIsKnown(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"syscall"
 	"time"
 
 	"github.com/tetryx/lynx-runner/executor"
@@ -33,6 +34,23 @@ func (j *job) patiently(do func(context.Context) error) error {
 		if !wait.wait(j.startCtx) {
 			return err
 		}
+	}
+}
+
+// waitForHost holds back an attempt that was claimed just before the runner took no
+// more jobs, until the reason is gone, or has been there for as long as an engine may
+// be away.
+func (j *job) waitForHost() {
+	ctx, cancel := context.WithTimeout(j.startCtx, j.r.pace.engine)
+	defer cancel()
+	j.r.pauses.pass(ctx)
+}
+
+// tellOfDisk takes no new jobs where a full disk met this one, until the next look
+// has found that there is space.
+func (j *job) tellOfDisk(rec *record) {
+	if rec.diskFull || errors.Is(rec.failure, syscall.ENOSPC) {
+		j.r.pause(pauseDisk, "output_root has no space left")
 	}
 }
 
