@@ -55,6 +55,18 @@ func withReport() map[string]verdict {
 			evidence{record: &record{exitCode: 137}, report: reported(137, 9)},
 			executor.Exit{Known: true, Code: 137, Signal: 9}, "",
 		},
+		"an engine that was away and does not know": {
+			evidence{record: &record{exitCode: 255}, report: reported(3, 0), brokeOff: true},
+			executor.Exit{Known: true, Code: 3}, "report alone: the engine was away",
+		},
+		"an engine that was away and knows": {
+			evidence{record: &record{exitCode: 2}, report: reported(3, 0), brokeOff: true},
+			executor.Exit{Known: true, Code: 2}, "which stands",
+		},
+		"255 of the job's own, whose engine was away": {
+			evidence{record: &record{exitCode: 255}, report: reported(255, 0), brokeOff: true},
+			executor.Exit{Known: true, Code: 255}, "",
+		},
 		"no record, a report": {
 			evidence{lost: "gone", report: reported(4, 0)},
 			executor.Exit{Known: true, Code: 4}, "report alone: gone",
@@ -76,6 +88,14 @@ func withoutReport() map[string]verdict {
 		"no report, ordinary code": {
 			evidence{record: &record{exitCode: 1}},
 			executor.Exit{Known: true, Code: 1}, "report is missing",
+		},
+		"no report, an engine that was away and does not know": {
+			evidence{record: &record{exitCode: 255}, brokeOff: true},
+			executor.Exit{}, "does not know how",
+		},
+		"no report, 255 of an engine that was there": {
+			evidence{record: &record{exitCode: 255}},
+			executor.Exit{Known: true, Code: 255}, "report is missing",
 		},
 		"no report, killed by us": {
 			evidence{record: &record{exitCode: 137}, killed: true},

@@ -1,0 +1,107 @@
+package docker
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/tetryx/lynx-runner/executor"
+)
+
+// lose has the daemon do what is asked, and break off instead of answering.
+func (d *daemon) lose(request string) {
+	d.on(request, func(_ http.ResponseWriter, r *http.Request) {
+		d.on(request, nil)
+		d.mu.Lock()
+		d.calls = slices.Delete(d.calls, slices.Index(d.calls, request), slices.Index(d.calls, request)+1) // it is noted again
+		d.mu.Unlock()
+		d.ServeHTTP(httptest.NewRecorder(), r)
+		panic(http.ErrAbortHandler)
+	})
+}
+
+// failing makes the first calls of a request fail.
+func (d *daemon) failing(request string, times int32) {
+	var asked atomic.Int32
+	d.on(request, func(w http.ResponseWriter, r *http.Request) {
+		if asked.Add(1) == times {
+			d.on(request, nil)
+		}
+		status(http.StatusInternalServerError)(w, r)
+	})
+}
+
+// emptied waits until the daemon has no container.
+func (d *daemon) emptied() {
+	d.t.Helper()
+	for end := time.Now().Add(30 * time.Second); d.count() > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			d.t.Fatalf("%d containers are left", d.count())
+		}
+	}
+}
+
+// TestStartNotAnswered: a container that was started is the attempt's, though the
+// engine did not say so and cannot be asked at once, and is not started twice.
+func TestStartNotAnswered(t *testing.T) {
+	d := newDaemon(t)
+	d.init = fakeInit{Report: report(4), Code: 4}
+	d.lose("POST /containers/{id}/start")
+	d.failing("GET /containers/{id}/json", 3)
+	h := mustStart(t, d.executor(), testSpec(t))
+	d.release("job-1")
+	if x := mustWait(t, h); !x.Known || x.Code != 4 {
+		t.Errorf("got %+v", x)
+	}
+	calls := d.seen()
+	if n := len(slices.DeleteFunc(calls, func(c string) bool { return c != "POST /containers/{id}/start" })); n != 1 {
+		t.Errorf("started %d times", n)
+	}
+	if err := h.Remove(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRemovedBehind: what cannot be removed after a failed start is removed when the
+// engine is back, without anybody asking.
+func TestRemovedBehind(t *testing.T) {
+	d := newDaemon(t)
+	d.on("POST /containers/{id}/start", status(http.StatusInternalServerError))
+	d.failing("DELETE /containers/{id}", 3)
+	if _, err := d.executor().Start(t.Context(), testSpec(t)); err == nil {
+		t.Fatal("it started")
+	}
+	d.emptied()
+}
+
+// TestCreateNotAnsweredByAnEngineAway: the container of a create that was not
+// answered goes too when the engine is back; that of a later Start stays.
+func TestCreateNotAnsweredByAnEngineAway(t *testing.T) {
+	d := newDaemon(t)
+	d.init = fakeInit{Report: report(0)}
+	d.lose("POST /containers/create")
+	d.failing("GET /containers/{id}/json", 1)
+	e := d.executor()
+	if _, err := e.Start(t.Context(), testSpec(t)); !errors.Is(err, executor.ErrUnavailable) {
+		t.Fatalf("got %v", err)
+	}
+	d.emptied()
+
+	d.lose("POST /containers/create")
+	d.failing("GET /containers/{id}/json", 1)
+	if _, err := e.Start(t.Context(), testSpec(t)); !errors.Is(err, executor.ErrUnavailable) {
+		t.Fatalf("got %v", err)
+	}
+	h := mustStart(t, e, testSpec(t))
+	e.discardLater(containerName("job-1"), "job-1") // comes to its end on finding the handle
+	if d.count() != 1 {
+		t.Error("the later container is gone")
+	}
+	if _, err := h.Kill(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
