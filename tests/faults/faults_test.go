@@ -24,8 +24,10 @@ type cell struct {
 
 // groups are all cells, by what the fault happens to.
 var groups = map[string][]cell{
-	"engine": slices.Concat(engineCells, engineMoreCells),
-	"daemon": daemonCells,
+	"engine":   slices.Concat(engineCells, engineMoreCells),
+	"daemon":   daemonCells,
+	"platform": platformCells,
+	"disk":     diskCells,
 }
 
 // TestFaults runs the cells. Each has a platform and a runner of its own.

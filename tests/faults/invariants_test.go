@@ -19,8 +19,9 @@ import (
 // verdict is what must come of each job of a cell.
 type verdict struct {
 	outcome api.Outcome
-	// again says that the job is run again: the fault took the first attempt.
-	again bool
+	// first is the end of the first attempt where the fault took it and the job is
+	// run again.
+	first api.Outcome
 }
 
 var (
@@ -29,13 +30,15 @@ var (
 	// failed is the same of one that fails by its own fault.
 	failed = verdict{outcome: api.OutcomeNonzeroExit}
 	// requeued is a job that the fault took an attempt of.
-	requeued = verdict{outcome: api.OutcomeCompleted, again: true}
+	requeued = verdict{outcome: api.OutcomeCompleted, first: api.OutcomeInfrastructure}
+	// missed is one of which the runner never heard.
+	missed = verdict{outcome: api.OutcomeCompleted, first: api.OutcomeLeaseLost}
 )
 
 // String is the verdict as the document tells it.
 func (v verdict) String() string {
-	if v.again {
-		return fmt.Sprintf("`infrastructure`, then `%s`", v.outcome)
+	if v.first != "" {
+		return fmt.Sprintf("`%s`, then `%s`", v.first, v.outcome)
 	}
 	return fmt.Sprintf("`%s`, first attempt", v.outcome)
 }
@@ -52,7 +55,7 @@ func (s *stand) judge(t *testing.T, v verdict, batch string, runs int) {
 		if r.ErrorMessage != nil {
 			message = *r.ErrorMessage
 		}
-		if outcome(r) != v.outcome || (r.Requeues > 0) != v.again || r.Retries > 0 {
+		if outcome(r) != v.outcome || (r.Requeues > 0) != (v.first != "") || r.Retries > 0 {
 			t.Errorf("job %s: %s, attempt %d, %d requeues, %d retries: %s", r.JobID, outcome(r), r.Attempt, r.Requeues, r.Retries, message)
 		}
 		s.complete(t, r)

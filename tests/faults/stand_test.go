@@ -112,6 +112,8 @@ type stand struct {
 	grpc string
 	// engine is the address of the engine behind the proxy.
 	engine string
+	// platform is between the runner and its platform; nil if nothing is.
+	platform *platformProxy
 	// daemon is that engine where it is the stand's own; else nil.
 	daemon *daemon
 }
