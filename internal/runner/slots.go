@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 
@@ -56,11 +58,15 @@ func newSlots(cfg *config.Config, uid, gid int, keep ...int) (*slots, error) {
 	}
 	s.surplus.Store(int64(max(0, -left)))
 	next := cfg.UIDs.First
+	inUse := map[int]bool{}
+	if uid == 0 {
+		inUse = usersOfProcesses("/proc")
+	}
 	for range max(0, left) {
 		one := &slot{uid: uid, gid: gid}
 		if uid == 0 {
 			var err error
-			if one, err = lockUID(cfg.LockDir, &next, cfg.UIDs.Last); err != nil {
+			if one, err = lockUID(cfg.LockDir, &next, cfg.UIDs.Last, inUse); err != nil {
 				s.close()
 				return nil, err
 			}
@@ -92,12 +98,34 @@ func keepSlot(dir string, uid, user int) (*slot, error) {
 	return one, nil
 }
 
+// usersOfProcesses has the user ids that processes of this host run as. A job that
+// goes on without its runner has no lock, but processes.
+func usersOfProcesses(proc string) map[int]bool {
+	users := map[int]bool{}
+	paths, _ := filepath.Glob(filepath.Join(proc, "[0-9]*", "status"))
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		_, line, found := strings.Cut(string(text), "\nUid:\t")
+		if err != nil || !found {
+			continue // it is gone
+		}
+		first, _, _ := strings.Cut(line, "\t")
+		if id, err := strconv.Atoi(first); err == nil {
+			users[id] = true
+		}
+	}
+	return users
+}
+
 // lockUID takes the first free user id from next on, and moves next behind it.
-func lockUID(dir string, next *int, last int) (*slot, error) {
+func lockUID(dir string, next *int, last int, inUse map[int]bool) (*slot, error) {
 	if err := journal.MakePrivate(dir); err != nil {
 		return nil, fmt.Errorf("lock_dir: %w", err)
 	}
 	for ; *next <= last; *next++ {
+		if inUse[*next] {
+			continue
+		}
 		f, err := host.Lock(dir, "uid-"+strconv.Itoa(*next))
 		if errors.Is(err, host.ErrTaken) {
 			continue

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -52,4 +53,17 @@ func TestKeptSlots(t *testing.T) {
 		t.Errorf("%d free, want 1", len(s.free))
 	}
 	s.close()
+}
+
+// A user that processes run as is nobody's to take, locked or not.
+func TestUsersOfProcesses(t *testing.T) {
+	if !usersOfProcesses("/proc")[os.Getuid()] {
+		t.Error("this process has no user")
+	}
+	next := 5000
+	one, err := lockUID(t.TempDir(), &next, 5002, map[int]bool{5000: true})
+	if err != nil || one.uid != 5001 {
+		t.Fatalf("%+v, %v", one, err)
+	}
+	one.lock.Close()
 }

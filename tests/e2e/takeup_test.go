@@ -53,7 +53,8 @@ func takeUp(t *testing.T, executor string) {
 	config := scriptRunner(t, settings)
 	live := func() *program {
 		return start(t, "lynx-runner", "start", "--config", config, "--server", grpc,
-			"--token-file", filepath.Join(data, "token"), "--runner-id", "up-"+executor)
+			"--token-file", filepath.Join(data, "token"), "--runner-id", "up-"+executor,
+			"--lock-dir", dir+"/locks", "--sandbox-uid-range", map[string]string{"docker": "1600030000-1600030009", "process": "1600030010-1600030019"}[executor])
 	}
 	die := func(p *program) {
 		if err := p.cmd.Process.Kill(); err != nil {
