@@ -69,6 +69,10 @@ test: build image venv lint ## Everything: linters, unit tests, real engine, rea
 test-unit: ## Fast tests that need neither Docker nor Basilisk
 	go test ./...
 
+.PHONY: test-faults
+test-faults: engine ## Break engine, platform and disks under running jobs: all of docs/reliability.md
+	LYNX_FAULTS=all go test -tags engine -count=1 -timeout 20m -parallel 8 ./tests/faults
+
 .PHONY: fuzz
 fuzz: ## Fuzz what jobs, batches and clients control, 30 s a target (FUZZTIME=5m FUZZ=FuzzParse)
 	@scripts/fuzz.sh

@@ -123,19 +123,21 @@ func (d *daemon) end(t *testing.T) {
 		text, _ := os.ReadFile(d.dir + "/log")
 		t.Logf("the engine:\n%s", text[max(0, len(text)-8_000):])
 	}
-	for _, p := range d.processes() {
-		t.Errorf("process %s of the engine is left", p)
+	for pid, command := range d.processes() {
+		t.Errorf("process %d of the engine is left: %s", pid, command)
+		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
 }
 
 // processes are those that have the engine's directory in their command line: its
 // containerd, and the shims of containers.
-func (d *daemon) processes() (found []string) {
+func (d *daemon) processes() map[int]string {
+	found := map[int]string{}
 	commands, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, path := range commands {
 		text, err := os.ReadFile(path)
-		if err == nil && bytes.Contains(text, []byte(d.dir)) {
-			found = append(found, path+" "+strings.ReplaceAll(string(text), "\x00", " "))
+		if pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path))); err == nil && bytes.Contains(text, []byte(d.dir+"/")) {
+			found[pid] = strings.ReplaceAll(string(text), "\x00", " ")
 		}
 	}
 	return found

@@ -258,13 +258,6 @@ monte_carlo: {runs: %d, sampling_method: random, seed: 1}
 	return b.BatchID
 }
 
-// attempts are the attempts' directories of a batch in order.
-func (s *stand) attempts(batch string) []string {
-	found, _ := filepath.Glob(filepath.Join(s.dir, "output", batch, "*", "attempt-*"))
-	slices.Sort(found)
-	return found
-}
-
 // ready are the attempts of a batch whose job has run, by their directories.
 func (s *stand) ready(batch string) []string {
 	found, _ := filepath.Glob(filepath.Join(s.dir, "output", batch, "*", "attempt-*", "output", "ready"))

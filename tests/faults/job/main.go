@@ -23,14 +23,14 @@ import (
 )
 
 func main() {
-	if err := run(); err != nil {
+	if err := run(number(2), number(3)); err != nil {
 		fmt.Fprintln(os.Stderr, "job:", err)
 		os.Exit(70)
 	}
+	os.Exit(number(1))
 }
 
-func run() error {
-	code, lines, samples := number(1), number(2), number(3)
+func run(lines, samples int) error {
 	output := os.Getenv("TETRYX_OUTPUT_DIR")
 	if err := half(0, lines, samples); err != nil {
 		return err
@@ -44,11 +44,7 @@ func run() error {
 	if err := half(1, lines, samples); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(output, "result.txt"), []byte("the result\n"), 0o644); err != nil {
-		return err
-	}
-	os.Exit(code)
-	return nil
+	return os.WriteFile(filepath.Join(output, "result.txt"), []byte("the result\n"), 0o644)
 }
 
 // number is an argument; 0 where there is none.
@@ -75,7 +71,7 @@ func half(which, lines, samples int) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	for i := range samples {
 		n := float64(which*samples + i + 1)
 		sample := &telemetryv1.Sample{TimeSeconds: n, Values: []*telemetryv1.Value{{Name: "n", Value: n}}}
