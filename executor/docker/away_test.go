@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -103,5 +105,27 @@ func TestCreateNotAnsweredByAnEngineAway(t *testing.T) {
 	}
 	if _, err := h.Kill(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestLostWhileStarting: an engine that calls a container created whose job has
+// written its log has lost it, and the attempt is not to be tried again.
+func TestLostWhileStarting(t *testing.T) {
+	for name, ran := range map[string]bool{"never ran": false, "ran": true} {
+		t.Run(name, func(t *testing.T) {
+			d, spec := newDaemon(t), testSpec(t)
+			d.on("POST /containers/{id}/start", func(http.ResponseWriter, *http.Request) {
+				if ran {
+					if err := os.WriteFile(filepath.Join(spec.LogDir, stdoutLog), []byte("begun\n"), 0o600); err != nil {
+						t.Error(err)
+					}
+				}
+				panic(http.ErrAbortHandler)
+			})
+			if _, err := d.executor().Start(t.Context(), spec); err == nil || errors.Is(err, executor.ErrUnavailable) == ran {
+				t.Errorf("got %v", err)
+			}
+			d.emptied()
+		})
 	}
 }

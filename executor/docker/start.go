@@ -188,7 +188,7 @@ func (e *Executor) run(ctx context.Context, spec executor.Spec, id string) (_ *h
 	}
 	c, started, err := e.begin(ctx, id)
 	if err != nil {
-		return nil, err
+		return nil, h.lost(err)
 	}
 	h.started = started
 	h.hold(c)
@@ -197,6 +197,16 @@ func (e *Executor) run(ctx context.Context, spec executor.Spec, id string) (_ *h
 		h.follow(follow, waiting)
 	})
 	return h, h.untilStarted(ctx)
+}
+
+// lost tells an engine that could not start the container from one that did and was
+// killed before it wrote that down: then another Start would run the job twice.
+func (h *handle) lost(err error) error {
+	if _, none := os.Stat(filepath.Join(h.logs.dir, stdoutLog)); none != nil {
+		return err
+	}
+	// Not wrapped: it is not for another try, as ErrUnavailable is.
+	return errors.New("the engine lost the container while it started it: " + err.Error())
 }
 
 // begin has the engine start a container and returns what it says of it then, and

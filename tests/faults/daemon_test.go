@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tetryx/lynx-runner/api"
 )
 
 // daemon is a Docker engine of the test's own: in namespaces of mounts and network
@@ -156,11 +158,24 @@ var daemonCells = []cell{
 	{name: "removed_by_hand", verdict: requeued, furnish: ownEngine(false), strike: removedByHand},
 }
 
+// waitRunning waits until a batch's job has run to its middle, and the engine has said
+// that it started it: an engine that is killed before loses the container.
+func (s *stand) waitRunning(t *testing.T, batch string) {
+	t.Helper()
+	s.waitReady(t, batch, 1)
+	s.eventually(t, "the word that the job runs", func() error {
+		if r := s.results(t, batch)[0]; r.Status != api.JobRunning {
+			return fmt.Errorf("it is %s", r.Status)
+		}
+		return nil
+	})
+}
+
 // restarted ends the engine with a job running, and starts it again.
 func restarted(sig syscall.Signal) func(t *testing.T, s *stand, v verdict) {
 	return func(t *testing.T, s *stand, v verdict) {
 		batch := s.submit(t, 1, 0)
-		s.waitReady(t, batch, 1)
+		s.waitRunning(t, batch)
 		s.daemon.stop(t, sig)
 		s.pausedFor(t, "does not answer")
 		s.daemon.start(t)
@@ -174,7 +189,7 @@ func restarted(sig syscall.Signal) func(t *testing.T, s *stand, v verdict) {
 func endedMeanwhile(code int) func(t *testing.T, s *stand, v verdict) {
 	return func(t *testing.T, s *stand, v verdict) {
 		batch := s.submit(t, 1, code)
-		s.waitReady(t, batch, 1)
+		s.waitRunning(t, batch)
 		s.daemon.stop(t, syscall.SIGKILL)
 		release(t, s.ready(batch)...)
 		s.eventually(t, "the job's end", func() error {
@@ -192,7 +207,7 @@ func endedMeanwhile(code int) func(t *testing.T, s *stand, v verdict) {
 // frozen: the engine's process stands still while a job ends.
 func frozen(t *testing.T, s *stand, v verdict) {
 	batch := s.submit(t, 1, 3)
-	s.waitReady(t, batch, 1)
+	s.waitRunning(t, batch)
 	must(t, s.daemon.cmd.Process.Signal(syscall.SIGSTOP))
 	release(t, s.ready(batch)...)
 	s.pausedFor(t, "does not answer")
@@ -215,7 +230,7 @@ func (s *stand) container(t *testing.T) string {
 // stoppedByHand: an administrator stops the container.
 func stoppedByHand(t *testing.T, s *stand, v verdict) {
 	batch := s.submit(t, 1, 0)
-	s.waitReady(t, batch, 1)
+	s.waitRunning(t, batch)
 	docker(t, s.engine, "stop", s.container(t))
 	s.finish(t, batch)
 	s.judge(t, v, batch, 1)
@@ -224,7 +239,7 @@ func stoppedByHand(t *testing.T, s *stand, v verdict) {
 // removedByHand: an administrator removes the container with the job in it.
 func removedByHand(t *testing.T, s *stand, v verdict) {
 	batch := s.submit(t, 1, 0)
-	s.waitReady(t, batch, 1)
+	s.waitRunning(t, batch)
 	docker(t, s.engine, "rm", "--force", s.container(t))
 	s.finish(t, batch)
 	s.judge(t, v, batch, 1)
