@@ -183,7 +183,7 @@ func assignment(spec *Spec, j *Job, a *Attempt) *runnerv1.Assignment {
 		},
 		Compute: &runnerv1.Compute{
 			Image: spec.Compute.Image, CpuMillis: spec.Compute.CPUMillis,
-			MemoryBytes: spec.Compute.MemoryBytes, Gpus: spec.Compute.GPUs,
+			MemoryBytes: spec.Compute.MemoryBytes, Gpus: spec.Compute.GPUs, Isolation: spec.Compute.Isolation,
 		},
 		EarlyTermination: &runnerv1.EarlyTermination{Enabled: spec.EarlyTermination},
 	}

@@ -83,7 +83,7 @@ func newSpec(r *study.Request, d *study.Design) (*Spec, error) {
 		Compute: Compute{
 			Image: c.Compute.Container.Image, CPUMillis: c.Compute.Container.CPUMillis(),
 			MemoryBytes: c.Compute.Container.MemoryBytes(), GPUs: c.Compute.Container.GPUs(),
-			Timeout: time.Duration(c.Compute.JobTimeoutSeconds) * time.Second,
+			Timeout: time.Duration(c.Compute.JobTimeoutSeconds) * time.Second, Isolation: c.Compute.Isolation,
 		},
 		EarlyTermination: c.EarlyTermination.Enabled,
 		MaxParallel:      c.Compute.MaxParallelJobs,

@@ -88,6 +88,7 @@ type Compute struct {
 	MemoryBytes int64         `json:"memory_bytes"`
 	GPUs        int64         `json:"gpus"`
 	Timeout     time.Duration `json:"timeout"` // of an attempt
+	Isolation   string        `json:"isolation,omitempty"`
 }
 
 // Job is one run of a batch. A time that has not come yet is zero.

@@ -184,6 +184,9 @@ func (c checker) compute(p *Compute) {
 	within(c, at("max_parallel_jobs"), p.MaxParallelJobs, 1, MaxRuns)
 	within(c, at("job_timeout_seconds"), p.JobTimeoutSeconds, 1, maxTimeoutSeconds)
 	within(c, at("max_retries"), p.MaxRetries, 0, MaxRetries)
+	if c.doc.Has(at("isolation")) && p.Isolation != IsolationJob && p.Isolation != IsolationBatch {
+		c.doc.Errorf(at("isolation"), "%q is no isolation; want %s (each job has a container of its own) or %s (the jobs of the batch share them, one after another)", p.Isolation, IsolationJob, IsolationBatch)
+	}
 	c.container(&p.Container)
 }
 

@@ -101,7 +101,17 @@ type Compute struct {
 	JobTimeoutSeconds int `yaml:"job_timeout_seconds" json:"job_timeout_seconds,omitempty"`
 	// MaxRetries is how often a job that failed by itself is tried again.
 	MaxRetries int `yaml:"max_retries" json:"max_retries,omitempty"`
+	// Isolation is what a job has for itself: IsolationJob where it is empty.
+	Isolation string `yaml:"isolation" json:"isolation,omitempty"`
 }
+
+// The values of Compute.Isolation.
+const (
+	// IsolationJob gives each job a container of its own.
+	IsolationJob = "job"
+	// IsolationBatch lets jobs of the batch have a container one after another.
+	IsolationBatch = "batch"
+)
 
 // Container is the image and the resources that a job asks for; each is capped
 // by the runner's maxima, and empty means the runner's default.
