@@ -135,8 +135,9 @@ func (f *forwarder) acceptRest() {
 }
 
 // drain passes on what the job sent before it ended, for at most drainLimit, and
-// takes no connection any more. No process of the job may be left.
-func (f *forwarder) drain() {
+// takes no connection any more. It says whether all was passed on. No process of
+// the job may be left.
+func (f *forwarder) drain() bool {
 	_ = f.listener.SetDeadline(time.Unix(1, 0))
 	passed := make(chan struct{})
 	go func() {
@@ -146,7 +147,9 @@ func (f *forwarder) drain() {
 	}()
 	select {
 	case <-passed:
+		return true
 	case <-time.After(drainLimit):
+		return false
 	}
 }
 

@@ -87,8 +87,10 @@ func (m Message) check() error {
 	switch {
 	case m.Type == "":
 		return errors.New("no type")
-	case m.Type == MessageExit && m.Exit == nil:
+	case m.Type == MessageExit && m.Exit == nil, m.Type == MessageJobEnded && m.Job == nil:
 		return errors.New("an exit without a report")
+	case m.Job != nil:
+		return m.Job.Exit.check()
 	case m.Exit != nil:
 		return m.Exit.check()
 	}

@@ -27,6 +27,8 @@ type link struct {
 	// kills receives the runner's order to kill.
 	connected, acked chan struct{}
 	kills            chan struct{}
+	// orders receives the runner's word to run the next job.
+	orders chan struct{}
 	// wake makes the next dial come at once.
 	wake chan struct{}
 
@@ -46,7 +48,7 @@ func newLink(socket string, spare *reserve) *link {
 	return &link{
 		socket: socket, spare: spare,
 		connected: make(chan struct{}), acked: make(chan struct{}),
-		kills: make(chan struct{}, 1), wake: make(chan struct{}, 1), lost: make(chan struct{}, 1),
+		kills: make(chan struct{}, 1), orders: make(chan struct{}, 1), wake: make(chan struct{}, 1), lost: make(chan struct{}, 1),
 	}
 }
 
@@ -118,6 +120,11 @@ func (l *link) serve(ctx context.Context, conn net.Conn) (greeted bool) {
 			case l.kills <- struct{}{}:
 			default:
 			}
+		case MessageJob:
+			select {
+			case l.orders <- struct{}{}:
+			default:
+			}
 		case MessageAck:
 			l.acknowledge()
 		}
@@ -185,6 +192,14 @@ func (l *link) connect(limit time.Duration) {
 	case <-l.connected:
 	case <-time.After(limit):
 	}
+}
+
+// tell says something of a fork server's job. It is said once: a runner whose
+// connection breaks gives the container up.
+func (l *link) tell(m Message) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.send(m)
 }
 
 // start tells that the job's main process runs.

@@ -40,7 +40,11 @@ func Main(configPath string) (exitCode int) {
 		report = setupFailed(err)
 	} else {
 		s := supervisor{config: config, signals: signals, spare: spare, link: link}
-		report = s.supervise(score)
+		if config.Serve {
+			report = s.serve(score)
+		} else {
+			report = s.supervise(score)
+		}
 	}
 	report.ExecError, report.SetupError = bounded(report.ExecError), bounded(report.SetupError)
 	config.keep(report)
@@ -89,7 +93,7 @@ func (s *supervisor) supervise(score oomScore) ExitReport {
 	stdio := [3]uintptr{null.Fd(), s.stdout.writer.Fd(), s.stderr.writer.Fd()}
 	score.during(func() {
 		err = s.spare.with(func() (err error) {
-			pid, err = startJob(s.config, s.environment(), stdio)
+			pid, err = startJob(s.config, s.environment(), stdio[:]...)
 			return err
 		})
 	})

@@ -37,6 +37,11 @@ type Config struct {
 	// Rlimits are set on the shim, and so on the job, where nobody else has: no
 	// higher than what the shim was started with.
 	Rlimits []Rlimit `json:"rlimits,omitempty"`
+	// Serve says that the command is a fork server, which runs the job again and
+	// again: once for each MessageJob. Stdout, Stderr, the telemetry port and
+	// KillAfterMillis are then those of each of these jobs, and the directories of
+	// the logs are another's each time, under the same paths.
+	Serve bool `json:"serve,omitempty"`
 	// ReportFD is an open descriptor of a file for the exit report, for a runner
 	// that is away when the job ends; 0 is none. A descriptor, because the file
 	// can so be one that the job's user can neither open nor find.
@@ -66,6 +71,14 @@ const (
 	// MessageKill tells the shim to kill every process, itself last, from a
 	// runner that has no right to do so itself.
 	MessageKill = "kill"
+	// MessageJob tells the shim of a fork server to run the next job, from the
+	// runner. There is one at a time.
+	MessageJob = "job"
+	// MessageJobStarted says that the job's main process runs, from the shim.
+	MessageJobStarted = "job-started"
+	// MessageJobEnded is the report on a job's end, from the shim, when the
+	// container is as it was before the job, or can't be made so.
+	MessageJobEnded = "job-ended"
 )
 
 // Message is one line on the control connection.
@@ -73,6 +86,16 @@ type Message struct {
 	Type string `json:"type"`
 	// Exit is set in MessageExit.
 	Exit *ExitReport `json:"exit,omitempty"`
+	// Job is set in MessageJobEnded.
+	Job *JobReport `json:"job,omitempty"`
+}
+
+// JobReport is what the shim of a fork server saw of one job.
+type JobReport struct {
+	Exit ExitReport `json:"exit"`
+	// Odd says why the container must not serve another job: a process was left, a
+	// place could not be emptied, a limit was changed. Empty where all is as before.
+	Odd string `json:"odd,omitempty"`
 }
 
 // ExitReport is what the shim saw of the job's end. The job's own processes run

@@ -30,10 +30,10 @@ func notExecutable(format string, args ...any) error {
 }
 
 // startJob starts the command in a process group of its own, with nothing of the
-// shim's but standard input, output and error. The calling goroutine must be on
+// shim's but standard input, output and error, and what files has beyond. The calling goroutine must be on
 // the main thread: the job is killed when the thread that started it ends. An
 // *execError is the command's fault, any other the machine's.
-func startJob(c Config, env []string, stdio [3]uintptr) (pid int, err error) {
+func startJob(c Config, env []string, files ...uintptr) (pid int, err error) {
 	if err := checkDir(c.Dir); err != nil {
 		return 0, err
 	}
@@ -43,7 +43,7 @@ func startJob(c Config, env []string, stdio [3]uintptr) (pid int, err error) {
 	}
 	cleanLibrarySignals(func() {
 		pid, err = syscall.ForkExec(path, c.Argv, &syscall.ProcAttr{
-			Dir: c.Dir, Env: env, Files: stdio[:],
+			Dir: c.Dir, Env: env, Files: files,
 			Sys: &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL},
 		})
 	})

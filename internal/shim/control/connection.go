@@ -144,6 +144,8 @@ func (s *Server) take(conn *net.UnixConn, m shim.Message) {
 		if s.acked {
 			_ = s.send(shim.MessageAck)
 		}
+	case shim.MessageJobStarted, shim.MessageJobEnded:
+		s.news(m)
 	}
 }
 
@@ -161,6 +163,7 @@ func (s *Server) drop(conn *net.UnixConn) {
 	_ = conn.Close()
 	if s.current == conn {
 		s.current = nil
+		s.lose()
 	}
 }
 

@@ -65,6 +65,9 @@ type Server struct {
 
 	hello, started, exited chan struct{}
 
+	jobs chan shim.Message
+	lost chan struct{}
+
 	mu       sync.Mutex
 	closed   bool
 	expected int // the shim's process id; 0 until Expect
@@ -107,6 +110,7 @@ func Listen(path string, log *slog.Logger) (*Server, error) {
 	s := &Server{
 		log: log, listener: listener, done: make(chan struct{}),
 		hello: make(chan struct{}), started: make(chan struct{}), exited: make(chan struct{}),
+		jobs: make(chan shim.Message, maxNews), lost: make(chan struct{}),
 	}
 	s.tasks.Go(s.accept)
 	return s, nil
