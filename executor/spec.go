@@ -80,6 +80,14 @@ type Spec struct {
 	// vendor's tools know them: "GPU-1a2b…". It sees no other; none if empty.
 	GPUs []string
 
+	// Shared says that this attempt may share a container with others of its batch,
+	// one after another; nil for one of its own. Only an executor that says so takes
+	// it (internal/runner/shared); to others it is an invalid specification.
+	Shared *Shared
+	// Serve says that this is such a container and not an attempt: Argv is its fork
+	// server. See ServingHandle.
+	Serve bool
+
 	// Telemetry says that RuntimeDir/TelemetrySocket is being served.
 	Telemetry bool
 	// Timeout is how long the job may run. The runner enforces it; the shim does

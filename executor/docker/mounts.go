@@ -32,7 +32,9 @@ func binds(spec executor.Spec, shim string) []mount.Mount {
 		bind(shim, executor.ContainerShim, true),
 		bind(spec.RuntimeDir, executor.ContainerRuntime, true),
 		bind(spec.OutputDir, executor.ContainerOutput, false),
-		bind(spec.LogDir, executor.ContainerLog, false),
+	}
+	if !spec.Serve { // else logs lie below the output
+		ms = append(ms, bind(spec.LogDir, executor.ContainerLog, false))
 	}
 	if spec.RunConfig != "" {
 		ms = append(ms, bind(spec.RunConfig, executor.ContainerRunConfig, true))

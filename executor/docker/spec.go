@@ -220,6 +220,13 @@ func shimConfig(spec executor.Spec) shim.Config {
 		c.KillAfterMillis = (spec.Timeout + spec.Grace).Milliseconds()
 	}
 	c.RunnerLossMillis = spec.RunnerLoss.Milliseconds()
+	if spec.Serve {
+		c.Serve = true
+		c.Stdout, c.Stderr = executor.ServedLog+"/"+stdoutLog, executor.ServedLog+"/"+stderrLog
+		if spec.WorkDir == "" {
+			c.Dir = executor.ServedOutput
+		}
+	}
 	return c
 }
 

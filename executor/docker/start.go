@@ -165,7 +165,9 @@ func (e *Executor) takeUp(ctx context.Context, spec executor.Spec, name string) 
 func (e *Executor) run(ctx context.Context, spec executor.Spec, id string) (_ *handle, err error) {
 	h := e.newHandle(id, spec.AttemptID, spec.RuntimeDir)
 	h.limit = *spec.Sandbox.Resources.Memory.Limit
-	h.killAfter = time.Duration(shimConfig(spec).KillAfterMillis) * time.Millisecond
+	if !spec.Serve { // there it is each job's
+		h.killAfter = time.Duration(shimConfig(spec).KillAfterMillis) * time.Millisecond
+	}
 	h.logs = logs{dir: spec.LogDir, head: spec.LogHead, tail: spec.LogTail}
 	follow, cancel := context.WithCancel(e.live)
 	defer func() {

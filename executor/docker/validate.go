@@ -32,6 +32,9 @@ func (e *Executor) validate(spec executor.Spec) error {
 	if spec.Image == "" {
 		return invalid("no image")
 	}
+	if spec.Shared != nil {
+		return invalid("it wants to share a container, and this executor gives each attempt one of its own")
+	}
 	if err := validateUser(spec, e.info.Remapped()); err != nil {
 		return invalid("%v", err)
 	}

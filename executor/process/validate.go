@@ -19,6 +19,8 @@ func (e *Executor) validate(spec executor.Spec) error {
 		problem = fmt.Sprintf("attempt id %q: must be letters, digits, '_', '.' and '-', at most 200", spec.AttemptID)
 	case len(spec.Argv) == 0 || spec.Argv[0] == "":
 		problem = "the command is empty"
+	case spec.Shared != nil || spec.Serve:
+		problem = "a process shares no container"
 	case spec.Image != "":
 		problem = fmt.Sprintf("image %q: a process has no image", spec.Image)
 	case spec.User.UID == 0 || spec.User.GID == 0:

@@ -13,7 +13,7 @@ func newEngines(cfg *config.Config) ([]engine.Engine, error) {
 		entries[name] = engine.Entry{Argv: c.Argv, Image: c.Image}
 	}
 	return engine.New(cfg.Engines, engine.Options{
-		Python: cfg.PythonExecutable, BasiliskEntrypoint: cfg.BasiliskEntrypoint,
+		Python: cfg.PythonExecutable, Preload: cfg.Preload, BasiliskEntrypoint: cfg.BasiliskEntrypoint,
 		Commands: entries, StudyCommands: cfg.Executor == config.ExecutorDocker,
 	})
 }

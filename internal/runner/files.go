@@ -27,6 +27,9 @@ type paths struct {
 	telemetryLog string
 	parquet      string
 	manifest     string
+	// moving are output and log directory, where they may be elsewhere while the job
+	// runs.
+	moving []*os.File
 }
 
 func newPaths(dir string, handle *os.File) paths {
@@ -49,12 +52,18 @@ func (p paths) close() {
 	if p.handle != nil {
 		p.handle.Close()
 	}
+	for _, f := range p.moving {
+		f.Close()
+	}
 }
 
 // readable puts the attempt's directory, as people know it, into a text.
 func (p paths) readable(text string) string {
 	if p.handle == nil {
 		return text
+	}
+	for _, f := range p.moving {
+		text = strings.ReplaceAll(text, ownPath(f)+"/", filepath.Join(p.dir, filepath.Base(f.Name()))+"/")
 	}
 	return strings.ReplaceAll(text, ownPath(p.handle)+"/", p.dir+"/")
 }

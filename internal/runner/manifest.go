@@ -25,6 +25,7 @@ type manifest struct {
 	Limits    manifestLimits `json:"limits"`
 	// Relaxations are the ways in which the job was confined less than by default.
 	Relaxations []config.Relaxation `json:"relaxations"`
+	Isolation   manifestIsolation   `json:"isolation"`
 	ClaimedAt   time.Time           `json:"claimed_at"`
 	StartedAt   *time.Time          `json:"started_at,omitempty"`
 	EndedAt     time.Time           `json:"ended_at"`
@@ -93,7 +94,7 @@ func (j *job) manifest(rec *record, result *runnerv1.Result) manifest {
 		},
 		Image:  manifestImage{Reference: rec.image, ID: rec.imageID},
 		Code:   manifestCode{WorkingDirectory: cfg.WorkingDirectory, Entrypoint: rec.entry, Digest: rec.digest, Argv: rec.spec.Argv},
-		Limits: limitsOf(rec.spec), Relaxations: append([]config.Relaxation{}, cfg.Relaxations...),
+		Limits: limitsOf(rec.spec), Relaxations: append([]config.Relaxation{}, cfg.Relaxations...), Isolation: j.isolation(),
 		ClaimedAt: rec.claimed.UTC(), EndedAt: result.GetEndedAt().AsTime(),
 		Result:    newManifestResult(result),
 		Artifacts: make([]api.Artifact, 0, len(rec.collected.Artifacts)),

@@ -47,7 +47,7 @@ func (j *job) prepare(rec *record) error {
 		return err
 	}
 	j.complete(rec, command)
-	return nil
+	return j.shareContainer(rec, command)
 }
 
 // engineJob is what the engine needs to know of the attempt.
@@ -84,6 +84,8 @@ func (j *job) limited(image string) (executor.Spec, error) {
 	switch {
 	case !j.r.cfg.AllowsImage(image):
 		return executor.Spec{}, invalid("the image %q is not allowed on this runner; it allows %q (sandbox.allowed_images in its configuration)", image, j.r.cfg.AllowedImages)
+	case c.GetIsolation() != "" && !slices.Contains(j.r.cfg.Sandbox.Isolation, c.GetIsolation()):
+		return executor.Spec{}, invalid("the batch asks for the isolation %q (compute.isolation), and this runner allows %q (sandbox.isolation in its configuration)", c.GetIsolation(), j.r.cfg.Sandbox.Isolation)
 	case c.GetGpus() > j.r.admission.capacity.gpus:
 		return executor.Spec{}, invalid("the batch asks for %d GPUs (gpu_request), and this runner offers %d (gpus in its configuration)", c.GetGpus(), j.r.admission.capacity.gpus)
 	case c.GetCpuMillis() > l.MaxCPUMillis:

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"google.golang.org/grpc"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/tetryx/lynx-runner/internal/runner"
 	"github.com/tetryx/lynx-runner/internal/runner/config"
 	"github.com/tetryx/lynx-runner/internal/runner/host"
+	"github.com/tetryx/lynx-runner/internal/runner/shared"
 	runnerv1 "github.com/tetryx/lynx-runner/proto/lynx/runner/v1"
 )
 
@@ -55,6 +57,11 @@ func NewRunner(o RunnerOptions) (*Runner, error) {
 		o.Log.Info("this runner's own oom_score_adj can't be lowered; only its jobs' is raised", "error", err)
 	case !protected && os.Geteuid() == 0:
 		o.Log.Info("this runner may not lower its own oom_score_adj (CAP_SYS_RESOURCE); only its jobs' is raised")
+	}
+	if slices.Contains(o.Config.Sandbox.Isolation, config.IsolationBatch) {
+		o.Executor = shared.New(o.Executor, shared.Config{
+			Dir: filepath.Join(o.Config.OutputRoot, ".lynx-shared-"+o.Config.RunnerID), UID: os.Geteuid(), Log: o.Log,
+		})
 	}
 	conn, err := Dial(o.Config.Server, o.Token)
 	if err != nil {

@@ -40,6 +40,9 @@ type Config struct {
 	// PythonExecutable is the interpreter of engine basilisk: a path in the image,
 	// or, of executor process, on this host.
 	PythonExecutable string
+	// Preload are the Python modules that jobs which share a container find loaded. One
+	// with a ? behind its name may be missing.
+	Preload []string
 	// BasiliskEntrypoint is the scenario's file, relative to WorkingDirectory.
 	BasiliskEntrypoint string
 	// WorkingDirectory is the host directory with the user's code. It can be empty

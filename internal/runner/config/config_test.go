@@ -51,6 +51,7 @@ func TestDefaults(t *testing.T) {
 	want := &Config{
 		RunnerID: "lab-host", Server: "127.0.0.1:5970", Executor: "docker", Engines: []string{"basilisk"},
 		Capabilities:     Capabilities{CPUCores: 4, MemoryGB: jobMemory, SimulationTypes: []string{"basilisk"}},
+		Preload:          defaultPreload(),
 		PythonExecutable: "/usr/bin/python3", WorkingDirectory: "/srv/work", OutputRoot: filepath.Join(cwd, "lynx-output"),
 		UIDs: UIDRange{1_600_000_000, 1_600_065_535}, MaxConcurrentJobs: 4,
 		Image: "lynx-basilisk", AllowedImages: []string{"lynx-basilisk"}, PullPolicy: "never",
@@ -59,7 +60,7 @@ func TestDefaults(t *testing.T) {
 		OnRunnerLoss: "continue", OnRunnerLossFor: time.Hour,
 		Reserve: Reserve{Disk: DiskReserve{Percent: 5, Bytes: 2 << 30}, MemoryBytes: 1638 << 20}, HostMemoryBytes: 16 << 30,
 		Sandbox: Sandbox{
-			Seccomp: "default", Network: "none",
+			Seccomp: "default", Network: "none", Isolation: []string{"job"},
 			Rlimits: []specs.POSIXRlimit{{Type: "RLIMIT_CORE"}, {Type: "RLIMIT_NOFILE", Soft: 4096, Hard: 4096}},
 		},
 		Limits: Limits{

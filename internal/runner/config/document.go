@@ -18,6 +18,7 @@ type document struct {
 	Commands           map[string]commandDocument `yaml:"commands"`
 	Capabilities       *capabilities              `yaml:"capabilities"`
 	PythonExecutable   *string                    `yaml:"python_executable"`
+	Preload            []string                   `yaml:"preload"`
 	BasiliskEntrypoint *string                    `yaml:"basilisk_entrypoint"`
 	WorkingDirectory   *string                    `yaml:"working_directory"`
 	OutputRoot         *string                    `yaml:"output_root"`

@@ -43,6 +43,7 @@ func (r *resolver) relaxations() {
 	relax(s.Network != NetworkNone, "sandbox.network", s.Network, "jobs reach the other containers of this network, and whatever it lets them reach beyond")
 	relax(s.Runtime != "", "sandbox.runtime", s.Runtime, "this runtime runs the containers, and not the engine's default; what it enforces is its own affair")
 	relax(len(s.Unenforced) > 0, "sandbox.unenforced", strings.Join(s.Unenforced, ", "), "these limits may not hold: the runner starts where the engine ignores them")
+	relax(slices.Contains(s.Isolation, IsolationBatch), "sandbox.isolation", strings.Join(s.Isolation, ", "), "the runs of a study that asks for it share containers, one after another, and are kept apart by less than a container each")
 	patterns := slices.DeleteFunc(slices.Clone(c.AllowedImages), func(i string) bool { return !executor.IsImagePattern(i) })
 	relax(len(patterns) > 0, "sandbox.allowed_images", strings.Join(patterns, ", "), "studies may ask for any image whose name matches")
 	relax(c.PullPolicy != PullNever, "sandbox.pull_policy", c.PullPolicy, "images that a study asks for are fetched from their registries")

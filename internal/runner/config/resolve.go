@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -12,6 +13,9 @@ import (
 	"github.com/tetryx/lynx-runner/executor"
 	"github.com/tetryx/lynx-runner/internal/strictyaml"
 )
+
+// moduleName is a Python module's, with what marks it as one that may be missing.
+var moduleName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*\??$`)
 
 // maxSlots is how many jobs a runner runs at a time at most.
 const maxSlots = 1024
@@ -28,6 +32,7 @@ func defaults(h host) *Config {
 		Engines:           []string{EngineBasilisk},
 		Capabilities:      Capabilities{CPUCores: float64(h.cpus), MemoryGB: float64(h.memory>>20) / 1024},
 		PythonExecutable:  "/usr/bin/python3",
+		Preload:           defaultPreload(),
 		WorkingDirectory:  ".",
 		OutputRoot:        "lynx-output",
 		UIDs:              UIDRange{First: 1_600_000_000, Last: 1_600_065_535},
@@ -40,9 +45,19 @@ func defaults(h host) *Config {
 		LockDir:           h.locks(),
 		OnRunnerLoss:      RunnerLossContinue,
 		OnRunnerLossFor:   time.Hour,
-		Sandbox:           Sandbox{Seccomp: SeccompDefault, Network: NetworkNone},
+		Sandbox:           Sandbox{Seccomp: SeccompDefault, Network: NetworkNone, Isolation: []string{IsolationJob}},
 		Reserve:           defaultReserve(h),
 		Limits:            defaultLimits(h),
+	}
+}
+
+// defaultPreload is what most Basilisk scenarios import that takes long to.
+func defaultPreload() []string {
+	return []string{
+		"lynx_sdk?", "lynx_sdk._buffer?", "grpc?", "numpy?",
+		"matplotlib.pyplot?", "matplotlib.figure?", "matplotlib.backends.backend_agg?",
+		"Basilisk.simulation.spacecraft?", "Basilisk.utilities.SimulationBaseClass?", "Basilisk.utilities.macros?",
+		"Basilisk.utilities.orbitalMotion?", "Basilisk.utilities.simIncludeGravBody?",
 	}
 }
 
@@ -143,6 +158,14 @@ func (r *resolver) general() {
 	}
 	r.runnerLoss()
 	r.python()
+	if d.Preload != nil {
+		c.Preload = d.Preload
+	}
+	for _, name := range c.Preload {
+		if !moduleName.MatchString(name) {
+			r.errorf("preload", "%q is not a Python module's name; want one such as numpy or Basilisk.utilities.macros, with a ? behind it if an image may be without", name)
+		}
+	}
 	if len(c.Engines) == 0 {
 		r.errorf("engines", "is empty; a runner needs an engine, basilisk or command")
 	}

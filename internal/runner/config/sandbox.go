@@ -34,7 +34,18 @@ type Sandbox struct {
 	Runtime string
 	// Unenforced are the limits of Unenforceable that an engine may leave out.
 	Unenforced []string
+	// Isolation is what a study may ask for in compute.isolation: IsolationJob, and
+	// where the owner allows it IsolationBatch.
+	Isolation []string
 }
+
+// The values in Sandbox.Isolation.
+const (
+	// IsolationJob gives each job a container of its own.
+	IsolationJob = "job"
+	// IsolationBatch lets jobs of one batch have a container one after another.
+	IsolationBatch = "batch"
+)
 
 // The values of Sandbox.Seccomp that are no path.
 const (
@@ -58,6 +69,7 @@ type sandboxDocument struct {
 	Network       *string          `yaml:"network"`
 	Runtime       *string          `yaml:"runtime"`
 	Unenforced    []string         `yaml:"unenforced"`
+	Isolation     []string         `yaml:"isolation"`
 	AllowedImages []string         `yaml:"allowed_images"`
 	PullPolicy    *string          `yaml:"pull_policy"`
 	DataMounts    []executor.Mount `yaml:"data_mounts"`
@@ -160,7 +172,24 @@ func (r *resolver) sandbox() {
 			r.errorf("sandbox.unenforced", "%q is not a limit that an engine could leave out; want %s", name, strings.Join(Unenforceable, ", "))
 		}
 	}
+	r.isolation()
 	r.onlyContainers()
+}
+
+// isolation reads what studies may ask for. What is the default can't be refused.
+func (r *resolver) isolation() {
+	s := &r.cfg.Sandbox
+	if r.doc.Sandbox.Isolation != nil {
+		s.Isolation = r.doc.Sandbox.Isolation
+	}
+	for _, name := range s.Isolation {
+		if name != IsolationJob && name != IsolationBatch {
+			r.errorf("sandbox.isolation", "%q is no isolation; want job, or job and batch", name)
+		}
+	}
+	if !slices.Contains(s.Isolation, IsolationJob) {
+		r.errorf("sandbox.isolation", "lacks job, which is what studies get that ask for nothing; write [job, batch]")
+	}
 }
 
 // must records an error of a rule that stands elsewhere.
@@ -186,6 +215,7 @@ func (r *resolver) onlyContainers() {
 		{"sandbox.devices", len(s.Devices) > 0},
 		{"sandbox.network", s.Network != NetworkNone},
 		{"sandbox.runtime", s.Runtime != ""},
+		{"sandbox.isolation", slices.Contains(s.Isolation, IsolationBatch)},
 	} {
 		if setting.said {
 			r.errorf(setting.path, "has no effect with executor process, whose jobs have no container; leave it out, or choose executor docker")

@@ -83,6 +83,7 @@ func TestRelaxations(t *testing.T) {
 		{"sandbox: {devices: [/dev/kvm]}", "sandbox.devices", "/dev/kvm"},
 		{"sandbox: {network: bridge}", "sandbox.network", "bridge"},
 		{"sandbox: {runtime: runsc}", "sandbox.runtime", "runsc"},
+		{"sandbox: {isolation: [job, batch]}", "sandbox.isolation", "job, batch"},
 		{"sandbox: {unenforced: [swap, cpu]}", "sandbox.unenforced", "swap, cpu"},
 		{"sandbox: {allowed_images: [a, 'b/*']}", "sandbox.allowed_images", "b/*"},
 		{"sandbox: {pull_policy: always}", "sandbox.pull_policy", "always"},

@@ -18,6 +18,7 @@ func (c *Config) values() map[string]any {
 			"cpu_cores": c.Capabilities.CPUCores, "memory_gb": math.Round(c.Capabilities.MemoryGB*100) / 100,
 			"gpu_available": c.Capabilities.GPUAvailable, "supported_simulation_types": c.Capabilities.SimulationTypes,
 		},
+		"preload":           c.Preload,
 		"python_executable": c.PythonExecutable, "basilisk_entrypoint": text(c.BasiliskEntrypoint),
 		"working_directory": text(c.WorkingDirectory), "output_root": c.OutputRoot, "sandbox.output_owner": nil,
 		"sandbox.uid_range": fmt.Sprintf("%d-%d", c.UIDs.First, c.UIDs.Last), "max_concurrent_jobs": c.MaxConcurrentJobs,
@@ -65,6 +66,7 @@ func (s Sandbox) values(v map[string]any) {
 	for path, value := range map[string]any{
 		"seccomp": s.Seccomp, "network": s.Network, "runtime": text(s.Runtime), "rlimits": rlimits,
 		"capabilities": list(s.Capabilities), "devices": list(s.Devices), "unenforced": list(s.Unenforced),
+		"isolation": s.Isolation,
 	} {
 		v["sandbox."+path] = value
 	}

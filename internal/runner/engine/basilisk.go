@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"path"
+	"strings"
 	"syscall"
 )
 
@@ -12,7 +13,13 @@ const basiliskName = "basilisk"
 // basilisk launches a Python scenario that uses the Basilisk framework.
 type basilisk struct {
 	python     string
+	preload    []string
 	entrypoint string
+}
+
+// server is the command of the fork server that the SDK brings.
+func (b *basilisk) server() []string {
+	return []string{b.python, "-m", "lynx_sdk.forkserver", "--preload=" + strings.Join(b.preload, ","), "--"}
 }
 
 // Name implements Engine.
@@ -37,6 +44,7 @@ func (b *basilisk) Command(job Job) (Command, error) {
 	}
 	return Command{
 		Argv:       []string{b.python, path.Join(job.Work, clean)},
+		Server:     b.server(),
 		Env:        basiliskEnv(job),
 		Entrypoint: clean, Origin: "python_executable",
 	}, nil

@@ -50,6 +50,9 @@ type Command struct {
 	Argv []string
 	// Env is the engine's own variables, by name.
 	Env map[string]string
+	// Server is the command of a fork server for Argv, without its interpreter, whose
+	// jobs can share a container; empty for engines that have none.
+	Server []string
 	// Entrypoint is the scenario's file relative to the working directory; empty
 	// for engines whose programs are no files there.
 	Entrypoint string
@@ -69,6 +72,9 @@ func (e *InvalidError) Error() string { return e.Message }
 type Options struct {
 	// Python is the interpreter of Python engines, as the job sees it.
 	Python string
+	// Preload are the modules that a fork server of engine basilisk loads once; one
+	// with a ? behind its name may be missing.
+	Preload []string
 	// BasiliskEntrypoint is the default scenario of engine basilisk.
 	BasiliskEntrypoint string
 	// Commands are the named commands of engine command, by simulation type.
@@ -87,7 +93,7 @@ func New(names []string, opts Options) ([]Engine, error) {
 	for _, name := range names {
 		switch name {
 		case basiliskName:
-			engines = append(engines, &basilisk{python: opts.Python, entrypoint: opts.BasiliskEntrypoint})
+			engines = append(engines, &basilisk{python: opts.Python, preload: opts.Preload, entrypoint: opts.BasiliskEntrypoint})
 		case commandName:
 			engines = append(engines, &command{entries: opts.Commands, fromStudy: opts.StudyCommands})
 		default:

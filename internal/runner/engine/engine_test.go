@@ -15,7 +15,7 @@ import (
 
 func newBasilisk(t *testing.T, entrypoint string) engine.Engine {
 	t.Helper()
-	engines, err := engine.New([]string{"basilisk"}, engine.Options{Python: "/usr/bin/python3", BasiliskEntrypoint: entrypoint})
+	engines, err := engine.New([]string{"basilisk"}, engine.Options{Python: "/usr/bin/python3", Preload: []string{"numpy?", "json"}, BasiliskEntrypoint: entrypoint})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,6 +50,7 @@ func TestBasiliskCommand(t *testing.T) {
 	}
 	want := engine.Command{
 		Argv:       []string{"/usr/bin/python3", "/lynx/work/scenario.py"},
+		Server:     []string{"/usr/bin/python3", "-m", "lynx_sdk.forkserver", "--preload=numpy?,json", "--"},
 		Entrypoint: "scenario.py", Origin: "python_executable",
 		Env: map[string]string{
 			"MPLBACKEND": "Agg", "MPLCONFIGDIR": "/tmp/matplotlib", "HTTPS_PROXY": "http://127.0.0.1:9",
