@@ -1,0 +1,256 @@
+//go:build engine
+
+package e2e
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tetryx/lynx-runner/api"
+)
+
+// basiliskImage is the image under test; scripts/test.sh has the same variable.
+func basiliskImage() string { return cmp.Or(os.Getenv("LYNX_IMAGE"), "lynx-basilisk") }
+
+// sharing writes the file of a runner that allows isolation: batch.
+func sharing(t *testing.T, work, extra string) string {
+	t.Helper()
+	return write(t, "runner.yaml", fmt.Sprintf(`
+engines: [basilisk]
+basilisk_entrypoint: ok.py
+working_directory: %s
+image: %s
+sandbox: {memory: 256Mi, max_memory: 1Gi, allowed_images: [no-such-image], isolation: [job, batch]}
+%s
+`, filepath.Join(root, work), basiliskImage(), extra))
+}
+
+// requireRoot: only a root runner can keep the runs of a shared container apart.
+func requireRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Fatal("this test must be run by root")
+	}
+}
+
+const scenarios = "tests/e2e/testdata/scenarios"
+
+// TestOutcomesInSharedContainers: each way to end is told as with a container for
+// each job.
+func TestOutcomesInSharedContainers(t *testing.T) {
+	requireRoot(t)
+	for name, c := range endings {
+		// What is preloaded counts to the memory of each run: where a child of it needs
+		// more than there is, the kernel takes the larger of both.
+		c.runner += "\npreload: [json]"
+		t.Run(name, func(t *testing.T) {
+			compute := strings.TrimPrefix(c.compute+", isolation: batch", ", ")
+			o := lynxctlRun(t, script(t, c.entrypoint, compute), "--config", sharing(t, scenarios, c.runner))
+			c.check(t, o)
+		})
+	}
+}
+
+// TestSharedEqualsJob: the tutorial's files are the same, byte for byte, but for
+// the ids in them. How fast each mode is goes into the test's output.
+func TestSharedEqualsJob(t *testing.T) {
+	requireRoot(t)
+	const runs = 20
+	tutorial, err := os.ReadFile(filepath.Join(root, "scenarios/aerospace/configs/basic_orbit_tutorial.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string][]map[string]string{}
+	for _, mode := range []string{"job", "batch"} {
+		study := write(t, "study.yaml", strings.Replace(string(tutorial), "compute:\n", "compute:\n  isolation: "+mode+"\n", 1))
+		begin := time.Now()
+		o := lynxctlRun(t, study, "--runs", fmt.Sprint(runs), "--config", sharing(t, "scenarios/aerospace/python", "reserve: {memory: 256Mi}"))
+		t.Logf("isolation %s: %.2f runs/s", mode, runs/time.Since(begin).Seconds())
+		if len(o.Runs) != runs {
+			t.Fatalf("%s: %d runs", mode, len(o.Runs))
+		}
+		for _, r := range o.Runs {
+			want(t, r, api.JobCompleted, api.OutcomeCompleted)
+			files[mode] = append(files[mode], results(t, r))
+			checkIsolation(t, r, mode)
+		}
+	}
+	for i, one := range files["job"] {
+		if other := files["batch"][i]; !maps.Equal(one, other) {
+			t.Errorf("run %d differs: %d files and %d\n%.2000s\n%.2000s", i, len(one), len(other), one["summary.json"], other["summary.json"])
+		}
+	}
+}
+
+// ids are what differs between two batches of the same study.
+var ids = regexp.MustCompile(`"(job_id|batch_id|attempt_id|attempt)": "?[^",\n]*"?|"[a-z_]*(seconds|_ms)": [0-9.e-]+`)
+
+// results are a run's artifacts and logs, less its ids.
+func results(t *testing.T, r api.RunRow) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	for _, pattern := range []string{"output/*", "log/*"} {
+		paths, err := filepath.Glob(filepath.Join(r.Directory, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range paths {
+			name := filepath.Base(path)
+			found[name] = string(file(t, r, filepath.Join(filepath.Dir(pattern), name)))
+			if name == "summary.json" {
+				found[name] = ids.ReplaceAllString(found[name], "")
+			}
+		}
+	}
+	if len(found) < 4 || !bytes.HasPrefix([]byte(found["orbit_position.png"]), []byte("\x89PNG")) {
+		t.Fatalf("run %d left %q", r.RunIndex, slices.Collect(maps.Keys(found)))
+	}
+	return found
+}
+
+// checkIsolation looks at what the manifest says of it.
+func checkIsolation(t *testing.T, r api.RunRow, mode string) {
+	t.Helper()
+	var m struct {
+		Isolation struct {
+			Mode           string `json:"mode"`
+			ExitReportedBy string `json:"exit_reported_by"`
+		} `json:"isolation"`
+	}
+	if err := json.Unmarshal(file(t, r, "manifest.json"), &m); err != nil {
+		t.Fatal(err)
+	}
+	if by := m.Isolation.ExitReportedBy; m.Isolation.Mode != mode || (by == "shim") != (mode == "batch") {
+		t.Errorf("run %d: the manifest says %+v, want mode %s", r.RunIndex, m.Isolation, mode)
+	}
+}
+
+// TestSharedRunsHarmNoLaterRun: each run of a batch looks for a trace of the ones
+// before it, and then does something that could leave one; run after run in one
+// slot. neighbour.py has the deeds in their order.
+func TestSharedRunsHarmNoLaterRun(t *testing.T) {
+	requireRoot(t)
+	completed, failed := api.OutcomeCompleted, api.OutcomeNonzeroExit
+	deeds := []struct {
+		name    string
+		outcome api.Outcome
+		// replaced says that the next run must find another container.
+		replaced bool
+	}{
+		{"interpreter", completed, false},
+		{"process", completed, true},
+		{"places", completed, false},
+		{"link", completed, false},
+		{"thread", completed, false},
+		{"fail", failed, false},
+		{"crash", api.OutcomeSignaled, true},
+		{"priority", completed, true},
+		{"server", api.OutcomeSignaled, true},
+		{"memory", api.OutcomeOutOfMemory, true},
+		{"nothing", completed, false},
+		{"nothing", completed, false},
+	}
+	study := write(t, "study.yaml", fmt.Sprintf(`
+simulation: {name: Neighbours, version: 1.0.0, entrypoint: neighbour.py}
+monte_carlo: {runs: %d, sampling_method: random, seed: 1}
+dispersions:
+  x: {distribution: {type: constant, value: 1}, units: none}
+compute: {isolation: batch, container: {memory_request: 768Mi}}
+`, len(deeds)))
+	o := lynxctlRun(t, study, "--config", sharing(t, scenarios, "max_concurrent_jobs: 1\npreload: [json, random]"))
+	if len(o.Runs) != len(deeds) {
+		t.Fatalf("%d runs", len(o.Runs))
+	}
+	draws := map[float64]bool{}
+	server := 0
+	for i, d := range deeds {
+		r := o.Runs[i]
+		if r.Outcome == nil || *r.Outcome != d.outcome {
+			t.Errorf("%s: outcome %v, want %s: %s", d.name, r.Outcome, d.outcome, message(r))
+		}
+		var seen struct {
+			Traces, Escapes []string
+			Server          int
+			Random          float64
+		}
+		if err := json.Unmarshal(file(t, r, "output/seen.json"), &seen); err != nil {
+			t.Fatal(err)
+		}
+		if len(seen.Traces)+len(seen.Escapes) > 0 {
+			t.Errorf("%s: found traces of other runs %q, reached %q", d.name, seen.Traces, seen.Escapes)
+		}
+		if draws[seen.Random] {
+			t.Errorf("%s draws the same random number as another run", d.name)
+		}
+		draws[seen.Random] = true
+		if i > 0 && (seen.Server != server) != deeds[i-1].replaced {
+			t.Errorf("after %s the container is another one: %v, want %v", deeds[i-1].name, seen.Server != server, deeds[i-1].replaced)
+		}
+		server = seen.Server
+		if got, want := string(file(t, r, "log/stdout.log")), fmt.Sprintf("run %d\n", i); got != want {
+			t.Errorf("%s: stdout.log is %q, want %q", d.name, got, want)
+		}
+		checkGone(t, r)
+	}
+	if linked := o.Runs[3]; string(file(t, linked, "output/linked")) != "of the run that made it" {
+		t.Error("a linked file changed after its run")
+	}
+}
+
+// TestSharedEarlyTermination: a breach ends the container in time, with the same
+// words as otherwise.
+func TestSharedEarlyTermination(t *testing.T) {
+	requireRoot(t)
+	study, err := os.ReadFile(filepath.Join(root, "scenarios/aerospace/configs/early_stop_7000_f180.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	messages := map[string]string{}
+	for _, mode := range []string{"job", "batch"} {
+		text := strings.Replace(string(study), "compute:\n", "compute:\n  isolation: "+mode+"\n", 1)
+		o := lynxctlRun(t, write(t, "study.yaml", text), "--runs", "1", "--config", sharing(t, "scenarios/aerospace/python", ""))
+		r := o.run(t)
+		want(t, r, api.JobFailed, api.OutcomeEarlyTermination)
+		messages[mode] = message(r)
+		checkGone(t, r)
+	}
+	if messages["job"] != messages["batch"] {
+		t.Errorf("with a container each: %s\nin a shared one: %s", messages["job"], messages["batch"])
+	}
+}
+
+// TestSharedRefused: who does not allow it, or can't, says so.
+func TestSharedRefused(t *testing.T) {
+	o := lynxctlRun(t, script(t, "ok.py", "isolation: batch"), "--config", scriptRunner(t, ""))
+	r := o.run(t)
+	want(t, r, api.JobFailed, api.OutcomeInvalidJob)
+	if !strings.Contains(message(r), "sandbox.isolation") {
+		t.Errorf("message: %s", message(r))
+	}
+}
+
+// TestSharedPreload: what can't be preloaded is told in the words of its error.
+func TestSharedPreload(t *testing.T) {
+	requireRoot(t)
+	for preload, says := range map[string]string{
+		"no_such_module": "cannot preload no_such_module",
+		"leaves_thread":  "leave 1 threads running: stays",
+	} {
+		o := lynxctlRun(t, script(t, "ok.py", "isolation: batch"), "--config", sharing(t, scenarios, "preload: ["+preload+"]"))
+		r := o.run(t)
+		want(t, r, api.JobFailed, api.OutcomeInvalidJob)
+		if !strings.Contains(message(r), says) {
+			t.Errorf("preload %s: %s", preload, message(r))
+		}
+	}
+}
