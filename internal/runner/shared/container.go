@@ -75,6 +75,9 @@ func (c *container) begin(ctx context.Context, spec executor.Spec) (_ *handle, e
 	case n := <-c.news:
 		h.started, first = time.Now(), n.Ended
 	case <-c.over:
+		if c.jobs > 1 { // it ended while it waited, and this job never began
+			err = errors.New("it has ended")
+		}
 	case <-patience.C:
 		err = fmt.Errorf("the fork server was not ready for its first job after %v", readyWithin)
 	case <-ctx.Done():

@@ -165,7 +165,9 @@ func (h *handle) endContainer() {
 func (h *handle) takeContainers() (why string) {
 	<-h.c.over
 	x := h.c.exit
-	x.Started = h.started
+	if x.Started = h.started; x.Ended.Before(x.Started) {
+		x.Started = x.Ended // the news of the start came later than the end
+	}
 	x.Usage.Wall = max(0, x.Ended.Sub(h.started))
 	x.Usage.CPU = max(0, x.Usage.CPU-h.c.cpu)
 	h.exit, h.err = x, h.c.err
