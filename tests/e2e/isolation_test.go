@@ -9,10 +9,12 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -252,5 +254,41 @@ func TestSharedPreload(t *testing.T) {
 		if !strings.Contains(message(r), says) {
 			t.Errorf("preload %s: %s", preload, message(r))
 		}
+	}
+}
+
+// TestSharedAfterACrash: a killed runner's shared container is ended by its next
+// start, at the latest, with the run in it, which is run again; what that had
+// written is where it belongs, and nothing else is left.
+func TestSharedAfterACrash(t *testing.T) {
+	requireRoot(t)
+	const total = 3
+	text := string(mustRead(t, runsOf(t, "slow.py", total)))
+	study := write(t, "study.yaml", strings.Replace(text, "compute: {}", "compute: {isolation: batch}", 1))
+	output := t.TempDir()
+	p := start(t, "lynxctl", "run", study, "--config", sharing(t, scenarios, "max_concurrent_jobs: 1\npreload: [json]"), "--output", output, "--verbose")
+	p.says("job ended")
+	p.says("job started")
+	p.signal(syscall.SIGKILL)
+	p.ends(-1)
+	out, err := exec.CommandContext(t.Context(), programPath("lynxctl"), "run", "--resume", output, "--json").Output()
+	var o outcome
+	if err == nil {
+		err = json.Unmarshal(out, &o)
+	}
+	if err != nil || len(o.Runs) != total {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, r := range o.Runs {
+		want(t, r, api.JobCompleted, api.OutcomeCompleted)
+		checkGone(t, r)
+	}
+	attempts, _ := filepath.Glob(filepath.Join(output, "latest", "*", "attempt-*"))
+	logs, _ := filepath.Glob(filepath.Join(output, "latest", "*", "attempt-*", "log", "stdout.log"))
+	if len(attempts) != total+1 || len(logs) != total+1 {
+		t.Errorf("%d attempts, %d logs; want %d of each", len(attempts), len(logs), total+1)
+	}
+	if left, _ := filepath.Glob(filepath.Join(output, ".lynx-shared*")); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
 	}
 }
