@@ -54,7 +54,8 @@ func defaults(h host) *Config {
 // defaultPreload is what most Basilisk scenarios import that takes long to.
 func defaultPreload() []string {
 	return []string{
-		"lynx_sdk?", "lynx_sdk._buffer?", "grpc?", "numpy?",
+		"lynx_sdk?", "lynx_sdk._buffer?", "grpc?", "numpy?", "numpy.typing?",
+		"PIL.GifImagePlugin?", "PIL.JpegImagePlugin?", "PIL.PngImagePlugin?",
 		"matplotlib.pyplot?", "matplotlib.figure?", "matplotlib.backends.backend_agg?",
 		"Basilisk.simulation.spacecraft?", "Basilisk.utilities.SimulationBaseClass?", "Basilisk.utilities.macros?",
 		"Basilisk.utilities.orbitalMotion?", "Basilisk.utilities.simIncludeGravBody?",
