@@ -119,6 +119,8 @@ func TestTailBeginsAnew(t *testing.T) {
 	job.measure(2)
 	b.platform.await("more telemetry", func() bool { return len(tail.seen("job-1", 2).times) == 2 })
 	b.platform.watch(tail, "job-1", true, true)
+	// A job that has ended before the request is dealt with has nothing to show.
+	b.platform.await("the log again", func() bool { return tail.seen("job-1", 2).stdout == "one\ntwo\n" })
 	close(job.steps)
 	b.platform.await("both", func() bool { return tail.seen("job-1", 2).ends == 2 })
 	b.drain()
