@@ -95,6 +95,10 @@ func (h *handle) Kill(ctx context.Context) (time.Time, error) {
 	h.killed.Store(true)
 	ctx, cancel := context.WithTimeout(ctx, h.exec.cfg.KillTimeout)
 	defer cancel()
+	if h.Cgroup != nil {
+		h.Cgroup.hurry()
+		defer h.Cgroup.calm()
+	}
 	asked := time.Now()
 	patient := h.Cgroup == nil && h.control != nil && h.control.Kill() == nil
 	for {
