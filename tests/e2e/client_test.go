@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/csv"
 	"encoding/json"
@@ -197,6 +198,34 @@ func (s *site) drainAndResume() {
 	}
 }
 
+// followLog sees a line of a job that runs, as it is printed; what it returns waits
+// for the end of the log with the job.
+func (s *site) followLog(job, line string) (ends func()) {
+	s.t.Helper()
+	cmd := exec.CommandContext(s.t.Context(), filepath.Join(bin, "lynxctl"), "logs", job, "-f", "--stream", "stdout")
+	cmd.Env = s.env
+	pipe, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	lines := bufio.NewScanner(pipe)
+	if !lines.Scan() || lines.Text() != line {
+		s.t.Errorf("the log begins with %q, want %q", lines.Text(), line)
+	}
+	return func() {
+		s.t.Helper()
+		for lines.Scan() {
+			s.t.Errorf("the log goes on with %q", lines.Text())
+		}
+		if err := cmd.Wait(); err != nil {
+			s.t.Errorf("logs -f: %v", err)
+		}
+	}
+}
+
 // cancel stops a job that sleeps, and then the rest of its batch.
 func (s *site) cancel() {
 	s.t.Helper()
@@ -208,7 +237,9 @@ func (s *site) cancel() {
 			s.worker.says(`"job started","attempt":"` + j.JobID)
 		}
 	}
+	ends := s.followLog("last/0", "sleeping")
 	s.lynxctl(0, "cancel", "last/0")
+	ends()
 	s.lynxctl(0, "cancel", batch)
 	_, stderr := s.lynxctl(1, "watch", batch)
 	if !strings.Contains(stderr, "cancelled") {

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -145,6 +146,7 @@ func TestTwoRunnersShareABatch(t *testing.T) {
 		t.Errorf("a watch without a terminal says:\n%s", stderr)
 	}
 	l.checkShared(batch, total)
+	l.checkKept(batch, total)
 	for _, p := range []*program{inContainers, asProcesses, l.server} {
 		p.signal(syscall.SIGTERM)
 		p.ends(0)
@@ -173,6 +175,43 @@ func (l *lab) checkShared(batch string, total int) {
 	}
 	if len(ran) != 2 || requeued == 0 {
 		l.t.Errorf("jobs by runner %v, %d requeued; want both runners, and what the killed one had", ran, requeued)
+	}
+}
+
+// checkKept looks at what the platform keeps of jobs that ran elsewhere: telemetry,
+// logs, and every file as the run left it.
+func (l *lab) checkKept(batch string, total int) {
+	l.t.Helper()
+	table, _ := l.lynxctl(0, "telemetry", batch+"/0")
+	if !strings.Contains(table, "orbit.radius_km") {
+		l.t.Errorf("telemetry:\n%s", table)
+	}
+	l.lynxctl(0, "logs", batch+"/0")
+	dir := l.t.TempDir()
+	// Files are handed in behind the results.
+	for try := 1; ; try++ {
+		cmd := exec.CommandContext(l.t.Context(), filepath.Join(bin, "lynxctl"), "results", batch, "--download", dir)
+		cmd.Env = l.env
+		out, err := cmd.CombinedOutput()
+		if err == nil {
+			break
+		}
+		if cmd.ProcessState.ExitCode() != 1 || try == 100 {
+			l.t.Fatalf("results --download: %v\n%s", err, out)
+		}
+	}
+	files := 0
+	for _, r := range call[api.BatchResults](l, "GET", "/batches/"+batch+"/results?limit=1000").Items {
+		for _, a := range r.Artifacts {
+			files++
+			got := mustRead(l.t, filepath.Join(dir, fmt.Sprintf("%05d", r.RunIndex), a.Name))
+			if !bytes.Equal(got, file(l.t, r, "output/"+a.Name)) {
+				l.t.Errorf("run %d: %s is not what the run left", r.RunIndex, a.Name)
+			}
+		}
+	}
+	if files != 3*total {
+		l.t.Errorf("%d files, want three of each of %d runs", files, total)
 	}
 }
 
