@@ -19,6 +19,14 @@ leftovers() {
 	ps -eo pid=,comm= | awk '$2 ~ /^lynx/ {print "process " $1 " " $2}'
 }
 
+# need PROGRAM PACKAGE: what the tests call is there, or gets installed.
+need() {
+	command -v "$1" >/dev/null 2>&1 || scripts/host-packages.sh "A test" "$2"
+}
+need curl curl
+need systemd-analyze systemd
+docker compose version >/dev/null 2>&1 || need docker-compose docker-compose
+
 step() { echo "=== $*" >&2; }
 before=$(leftovers | sort)
 
