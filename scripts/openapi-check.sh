@@ -79,11 +79,21 @@ round() { # round CONFIG OPTION...: in a directory of its own, where it leaves t
 		--checks not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,response_schema_conformance,unsupported_method,ignored_auth \
 		"${@:2}") >&2
 }
-touch "$dir/unknown.toml"
+# It submits batches, and may then ask for news of them for longer than a request may
+# take here.
+printf '[parameters]\n"query.wait" = 1\n"query.follow" = false\n' >"$dir/unknown.toml"
 # An endless stream is no call for a test that waits for its end: those with known
 # ids are looked at below.
 round "$dir/known.toml" --exclude-path-regex '/(events|live)$'
-round "$dir/unknown.toml" --exclude-path /events
+round "$dir/unknown.toml" --exclude-path-regex '/(events|live)$'
+
+unknown() { # unknown PATH: is answered with 404
+	local got
+	got=$(call --output /dev/null --write-out '%{http_code}' "http://$rest$1")
+	[ "$got" = 404 ] || { echo "$1: $got" >&2; exit 1; }
+}
+unknown /batches/none/events
+unknown /jobs/none/telemetry/live
 
 stream() { # stream PATH: is answered with events
 	local got
