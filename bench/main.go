@@ -19,17 +19,9 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
-	"slices"
-	"strings"
 	"syscall"
 	"time"
 )
-
-// row is a group of lines that are measured together.
-type row struct {
-	name, what string
-	measure    func(context.Context, *world, options) ([]line, error)
-}
 
 // options scale the rows.
 type options struct {
@@ -41,15 +33,6 @@ type options struct {
 	samples int
 	// idle is how long nothing is done.
 	idle time.Duration
-}
-
-var rows = []row{
-	{"slot", "slot time of an empty job", slotRow},
-	{"tutorial", "runs of the tutorial per second", tutorialRow},
-	{"telemetry", "telemetry samples per second", telemetryRow},
-	{"breach", "from a breach to the end of the last process", breachRow},
-	{"idle", "what an idle runner uses", idleRow},
-	{"platform", "submission and claims", platformRow},
 }
 
 func main() {
@@ -98,33 +81,12 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 		if err != nil {
 			return fmt.Errorf("%s: %w", r.name, err)
 		}
+		if len(lines) == 0 {
+			return fmt.Errorf("%s: it measured nothing", r.name)
+		}
 		if err := printLines(stdout, lines); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func rowNames() string {
-	var names []string
-	for _, r := range rows {
-		names = append(names, r.name)
-	}
-	return strings.Join(names, ",")
-}
-
-// choose finds rows by their names; none means all.
-func choose(names string) ([]row, error) {
-	if names == "" {
-		return rows, nil
-	}
-	var chosen []row
-	for name := range strings.SplitSeq(names, ",") {
-		i := slices.IndexFunc(rows, func(r row) bool { return r.name == name })
-		if i < 0 {
-			return nil, fmt.Errorf("there is no row %q; there are %s", name, rowNames())
-		}
-		chosen = append(chosen, rows[i])
-	}
-	return chosen, nil
 }
