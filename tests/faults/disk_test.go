@@ -3,41 +3,19 @@
 package faults
 
 import (
-	"bytes"
+	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/tetryx/lynx-runner/api"
+	"github.com/tetryx/lynx-runner/tests/internal/stand"
 )
 
-// smallDisk puts one of the stand's directories on a file system of its own.
-func smallDisk(sub string) func(t *testing.T, s *stand) {
-	return func(t *testing.T, s *stand) {
-		dir := filepath.Join(s.dir, sub)
-		must(t, os.MkdirAll(dir, 0o755))
-		must(t, unix.Mount("tmpfs", dir, "tmpfs", 0, "mode=755,size=16m"))
-		t.Cleanup(func() { must(t, unix.Unmount(dir, unix.MNT_DETACH)) })
-	}
-}
-
-// fill writes a file until the disk is full, and returns what frees the disk again.
-func (s *stand) fill(t *testing.T, sub string) (free func()) {
-	t.Helper()
-	path := filepath.Join(s.dir, sub, "ballast")
-	f, err := os.Create(path)
-	must(t, err)
-	for _, size := range []int{1 << 20, 4096} {
-		for err = nil; err == nil; {
-			_, err = f.Write(bytes.Repeat([]byte("x"), size))
-		}
-	}
-	must(t, f.Close())
-	return func() { must(t, os.Remove(path)) }
+// smallDisk puts one of the site's directories on a file system of its own.
+func smallDisk(sub string) func(t *testing.T, s *site) {
+	return func(t *testing.T, s *site) { stand.SmallDisk(t, filepath.Join(s.Dir, sub), "16m") }
 }
 
 // diskCells fill a disk.
@@ -50,12 +28,12 @@ var diskCells = []cell{
 }
 
 // fullBeforeClaim: on a full disk nothing is begun, which the runner tells.
-func fullBeforeClaim(sub, setting string) func(t *testing.T, s *stand, v verdict) {
-	return func(t *testing.T, s *stand, v verdict) {
-		free := s.fill(t, sub)
-		s.pausedFor(t, setting)
+func fullBeforeClaim(sub, setting string) func(t *testing.T, s *site, v verdict) {
+	return func(t *testing.T, s *site, v verdict) {
+		free := stand.Fill(t, filepath.Join(s.Dir, sub))
+		s.runner.PausedFor(t, setting)
 		batch := s.submit(t, 1, 0)
-		if r := s.results(t, batch)[0]; r.Status != api.JobPending {
+		if r := s.Results(t, batch)[0]; r.Status != api.JobPending {
 			t.Errorf("the job is %s", r.Status)
 		}
 		free()
@@ -66,50 +44,49 @@ func fullBeforeClaim(sub, setting string) func(t *testing.T, s *stand, v verdict
 
 // fullOutputs: the disk of the results, the logs and the telemetry fills in the
 // middle of a job, which then cannot write what it has to and fails.
-func fullOutputs(t *testing.T, s *stand, v verdict) {
+func fullOutputs(t *testing.T, s *site, v verdict) {
 	batch := s.submit(t, 1, 0)
 	s.waitReady(t, batch, 1)
 	first := s.ready(batch)
-	free := s.fill(t, "output")
+	free := stand.Fill(t, filepath.Join(s.Dir, "output"))
 	release(t, first...)
-	s.eventually(t, "the attempt's end", func() error {
-		r := s.results(t, batch)[0]
+	s.Eventually(t, "the attempt's end", func() error {
+		r := s.Results(t, batch)[0]
 		if r.Requeues == 0 && r.CompletedAt == nil {
 			return fmt.Errorf("it is %s", r.Status)
 		}
 		return nil
 	})
-	s.pausedFor(t, "output_root")
+	s.runner.PausedFor(t, "output_root")
 	free()
 	s.finish(t, batch)
 	s.judge(t, v, batch, 1)
 }
 
 // fullState: a job ends while the runner can write down nothing about it.
-func fullState(t *testing.T, s *stand, v verdict) {
+func fullState(t *testing.T, s *site, v verdict) {
 	batch := s.submit(t, 1, 3)
 	s.waitReady(t, batch, 1)
-	free := s.fill(t, "state")
+	free := stand.Fill(t, filepath.Join(s.Dir, "state"))
 	s.finish(t, batch)
 	s.judge(t, v, batch, 1)
 	free()
 }
 
 // fullPlatform: the platform's disk is full when a result arrives, and a study.
-func fullPlatform(t *testing.T, s *stand, v verdict) {
+func fullPlatform(t *testing.T, s *site, v verdict) {
 	batch := s.submit(t, 1, 0)
 	s.waitReady(t, batch, 1)
-	free := s.fill(t, "data")
+	free := stand.Fill(t, filepath.Join(s.Dir, "data"))
 	release(t, s.ready(batch)...)
-	s.eventually(t, "the runner's complaint", func() error {
-		text, err := os.ReadFile(s.dir + "/lynx-runner.log")
-		if err == nil && !strings.Contains(string(text), "cannot deliver a result") {
-			err = fmt.Errorf("there is none")
+	s.Eventually(t, "the runner's complaint", func() error {
+		if !strings.Contains(s.runner.Says(), "cannot deliver a result") {
+			return errors.New("there is none")
 		}
-		return err
+		return nil
 	})
 	study := "simulation: {name: Faults, version: 1.0.0, type: command, command: [/job]}\nmonte_carlo: {runs: 2000, sampling_method: random}\n"
-	if _, err := s.client.Submit(t.Context(), []byte(study), "application/yaml"); err == nil {
+	if _, err := s.Client.Submit(t.Context(), []byte(study), "application/yaml"); err == nil {
 		t.Error("a full disk took a study")
 	} else {
 		t.Logf("a study is refused: %v", err)

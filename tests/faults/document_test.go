@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/tetryx/lynx-runner/tests/internal/stand"
 )
 
 // TestDocument: docs/reliability.md has one row for each cell, with its verdict, and
@@ -37,7 +39,7 @@ func TestDocument(t *testing.T) {
 func documented(t *testing.T) map[string]string {
 	t.Helper()
 	text, err := os.ReadFile("../../docs/reliability.md")
-	must(t, err)
+	stand.Must(t, err)
 	rows := map[string]string{}
 	name := regexp.MustCompile("`(TestFaults/[^`]+)`")
 	for line := range strings.Lines(string(text)) {

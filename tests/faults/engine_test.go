@@ -12,47 +12,48 @@ import (
 	"time"
 
 	"github.com/tetryx/lynx-runner/api"
+	"github.com/tetryx/lynx-runner/tests/internal/stand"
 )
 
 // engineCells are faults of single calls to the engine.
 var engineCells = []cell{
-	once(atCreate, status500, requeued, true),
-	once(atCreate, truncated, kept, false),
-	once(atCreate, lost, kept, false),
-	once(atCreate, hang, kept, false),
-	away(atCreate, kept, false),
+	once(stand.AtCreate, stand.Status500, requeued, true),
+	once(stand.AtCreate, stand.Truncated, kept, false),
+	once(stand.AtCreate, stand.Lost, kept, false),
+	once(stand.AtCreate, stand.Hang, kept, false),
+	away(stand.AtCreate, kept, false),
 
-	once(atStart, status500, requeued, false),
-	once(atStart, truncated, kept, true),
-	once(atStart, lost, kept, false),
-	once(atStart, hang, kept, false),
-	away(atStart, kept, true),
+	once(stand.AtStart, stand.Status500, requeued, false),
+	once(stand.AtStart, stand.Truncated, kept, true),
+	once(stand.AtStart, stand.Lost, kept, false),
+	once(stand.AtStart, stand.Hang, kept, false),
+	away(stand.AtStart, kept, true),
 
-	once(atWait, status500, requeued, false),
-	once(atWait, truncated, kept, true),
-	once(atWait, hang, kept, false),
-	away(atWait, kept, false),
+	once(stand.AtWait, stand.Status500, requeued, false),
+	once(stand.AtWait, stand.Truncated, kept, true),
+	once(stand.AtWait, stand.Hang, kept, false),
+	away(stand.AtWait, kept, false),
 
-	once(atInspect, status500, kept, false),
-	once(atInspect, truncated, kept, false),
-	once(atInspect, lost, kept, false),
-	once(atInspect, hang, kept, false),
-	away(atInspect, kept, false),
+	once(stand.AtInspect, stand.Status500, kept, false),
+	once(stand.AtInspect, stand.Truncated, kept, false),
+	once(stand.AtInspect, stand.Lost, kept, false),
+	once(stand.AtInspect, stand.Hang, kept, false),
+	away(stand.AtInspect, kept, false),
 
-	once(atRemove, status500, kept, false),
-	once(atRemove, truncated, kept, false),
-	once(atRemove, lost, kept, false),
-	once(atRemove, hang, kept, false),
-	away(atRemove, kept, true),
+	once(stand.AtRemove, stand.Status500, kept, false),
+	once(stand.AtRemove, stand.Truncated, kept, false),
+	once(stand.AtRemove, stand.Lost, kept, false),
+	once(stand.AtRemove, stand.Hang, kept, false),
+	away(stand.AtRemove, kept, true),
 }
 
 // once is a cell in which one call gets a fault.
-func once(at point, f fault, v verdict, quick bool) cell {
-	return cell{name: fmt.Sprintf("%s_%s", at, f), quick: quick, verdict: v, strike: func(t *testing.T, s *stand, v verdict) {
-		s.proxy.set(at, f, 1)
+func once(at stand.Point, f stand.Fault, v verdict, quick bool) cell {
+	return cell{name: fmt.Sprintf("%s_%s", at, f), quick: quick, verdict: v, strike: func(t *testing.T, s *site, v verdict) {
+		s.proxy.Set(at, f, 1)
 		batch := s.submit(t, 1, 0)
-		if at != atRemove {
-			s.proxy.untilHit(t)
+		if at != stand.AtRemove {
+			s.proxy.UntilHit(t)
 		}
 		s.finish(t, batch)
 		s.judge(t, v, batch, 1)
@@ -61,18 +62,18 @@ func once(at point, f fault, v verdict, quick bool) cell {
 
 // away is a cell in which the engine's socket goes away with a call, and comes back
 // when the runner has told that it takes no jobs.
-func away(at point, v verdict, quick bool) cell {
-	return cell{name: fmt.Sprintf("%s_gone", at), quick: quick, verdict: v, strike: func(t *testing.T, s *stand, v verdict) {
-		s.proxy.set(at, socketGone, 1)
+func away(at stand.Point, v verdict, quick bool) cell {
+	return cell{name: fmt.Sprintf("%s_gone", at), quick: quick, verdict: v, strike: func(t *testing.T, s *site, v verdict) {
+		s.proxy.Set(at, stand.SocketGone, 1)
 		batch := s.submit(t, 1, 0)
-		if at == atRemove {
+		if at == stand.AtRemove {
 			s.waitReady(t, batch, 1)
 			release(t, s.ready(batch)...)
 		}
-		s.proxy.untilHit(t)
-		s.pausedFor(t, "does not answer")
-		s.proxy.back(t)
-		s.pausedFor(t, "")
+		s.proxy.UntilHit(t)
+		s.runner.PausedFor(t, "does not answer")
+		s.proxy.Back(t)
+		s.runner.PausedFor(t, "")
 		s.finish(t, batch)
 		s.judge(t, v, batch, 1)
 	}}
@@ -88,71 +89,71 @@ var engineMoreCells = []cell{
 
 // goneWhileRunning: the engine is away in the middle of a job's life, the runner
 // tells and takes no more, and the job's end is its own.
-func goneWhileRunning(t *testing.T, s *stand, v verdict) {
+func goneWhileRunning(t *testing.T, s *site, v verdict) {
 	batch := s.submit(t, 1, 0)
 	s.waitReady(t, batch, 1)
-	s.proxy.away()
-	s.pausedFor(t, "does not answer")
+	s.proxy.Away()
+	s.runner.PausedFor(t, "does not answer")
 	out := s.lynxctl(t, "runners")
 	if !strings.Contains(out, "paused") || !strings.Contains(out, "does not answer") {
 		t.Errorf("lynxctl runners prints\n%s", out)
 	}
-	s.proxy.back(t)
-	s.pausedFor(t, "")
+	s.proxy.Back(t)
+	s.runner.PausedFor(t, "")
 	s.finish(t, batch)
 	s.judge(t, v, batch, 1)
 }
 
 // goneWhileEnding: a job ends by its own fault while the engine is away.
-func goneWhileEnding(t *testing.T, s *stand, v verdict) {
+func goneWhileEnding(t *testing.T, s *site, v verdict) {
 	batch := s.submit(t, 1, 3)
 	s.waitReady(t, batch, 1)
-	s.proxy.away()
+	s.proxy.Away()
 	release(t, s.ready(batch)...)
-	s.eventually(t, "the job's end", func() error {
-		if left := s.processes(t); len(left) > 0 {
+	s.Eventually(t, "the job's end", func() error {
+		if left := s.users.Processes(t); len(left) > 0 {
 			return fmt.Errorf("%q run", left)
 		}
 		return nil
 	})
-	s.pausedFor(t, "does not answer")
-	s.proxy.back(t)
+	s.runner.PausedFor(t, "does not answer")
+	s.proxy.Back(t)
 	s.finish(t, batch)
 	s.judge(t, v, batch, 1)
 }
 
 // goneBeforeClaim: what is submitted while the engine is away waits.
-func goneBeforeClaim(t *testing.T, s *stand, v verdict) {
-	s.proxy.away()
-	s.pausedFor(t, "does not answer")
+func goneBeforeClaim(t *testing.T, s *site, v verdict) {
+	s.proxy.Away()
+	s.runner.PausedFor(t, "does not answer")
 	batch := s.submit(t, 1, 0)
-	if r := s.results(t, batch)[0]; r.Status != api.JobPending {
+	if r := s.Results(t, batch)[0]; r.Status != api.JobPending {
 		t.Errorf("the job is %s", r.Status)
 	}
-	s.proxy.back(t)
+	s.proxy.Back(t)
 	s.finish(t, batch)
 	s.judge(t, v, batch, 1)
 }
 
 // goneManyWaiting: the engine goes away where more jobs wait than there are slots,
 // before the runner has looked. None of them may pay for it with all its tries.
-func goneManyWaiting(t *testing.T, s *stand, v verdict) {
+func goneManyWaiting(t *testing.T, s *site, v verdict) {
 	const runs = 8
-	s.proxy.set(atCreate, socketGone, 1)
+	s.proxy.Set(stand.AtCreate, stand.SocketGone, 1)
 	batch := s.submit(t, runs, 0)
-	s.proxy.untilHit(t)
-	s.pausedFor(t, "does not answer")
-	s.proxy.back(t)
+	s.proxy.UntilHit(t)
+	s.runner.PausedFor(t, "does not answer")
+	s.proxy.Back(t)
 	s.finish(t, batch)
 	s.judge(t, v, batch, runs)
 }
 
 // lynxctl runs the command line and returns what it prints.
-func (s *stand) lynxctl(t *testing.T, args ...string) string {
+func (s *site) lynxctl(t *testing.T, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	args = append(args, "--server", "unix://"+s.dir+"/rest.sock", "--token-file", filepath.Join(s.dir, "data", "token"))
+	args = append(args, "--server", "unix://"+s.Dir+"/rest.sock", "--token-file", filepath.Join(s.Dir, "data", "token"))
 	cmd := exec.CommandContext(ctx, filepath.Join(programs, "lynxctl"), args...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {

@@ -15,11 +15,11 @@ type cell struct {
 	quick bool
 	// verdict is what must come of the job.
 	verdict verdict
-	// strike makes it happen: from a stand that is up to the end of its jobs, which
+	// strike makes it happen: from a site that is up to the end of its jobs, which
 	// it judges.
-	strike func(t *testing.T, s *stand, v verdict)
-	// furnish changes a stand before it is started.
-	furnish func(t *testing.T, s *stand)
+	strike func(t *testing.T, s *site, v verdict)
+	// furnish changes a site before it is started.
+	furnish func(t *testing.T, s *site)
 }
 
 // groups are all cells, by what the fault happens to.
@@ -49,7 +49,7 @@ func TestFaults(t *testing.T) {
 }
 
 func (c cell) play(t *testing.T) {
-	s := newStand(t)
+	s := newSite(t)
 	if c.furnish != nil {
 		c.furnish(t, s)
 	}

@@ -4,16 +4,14 @@ package faults
 
 import (
 	"fmt"
-	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/tetryx/lynx-runner/api"
+	"github.com/tetryx/lynx-runner/tests/internal/stand"
 )
 
 // verdict is what must come of each job of a cell.
@@ -44,41 +42,29 @@ func (v verdict) String() string {
 }
 
 // judge compares what came of a batch with what must have.
-func (s *stand) judge(t *testing.T, v verdict, batch string, runs int) {
+func (s *site) judge(t *testing.T, v verdict, batch string, runs int) {
 	t.Helper()
-	results := s.results(t, batch)
+	results := s.Results(t, batch)
 	if len(results) != runs {
 		t.Errorf("%d results, want %d", len(results), runs)
 	}
 	for _, r := range results {
-		message := ""
-		if r.ErrorMessage != nil {
-			message = *r.ErrorMessage
-		}
-		if outcome(r) != v.outcome || (r.Requeues > 0) != (v.first != "") || r.Retries > 0 {
-			t.Errorf("job %s: %s, attempt %d, %d requeues, %d retries: %s", r.JobID, outcome(r), r.Attempt, r.Requeues, r.Retries, message)
+		if stand.Outcome(r) != v.outcome || (r.Requeues > 0) != (v.first != "") || r.Retries > 0 {
+			t.Errorf("job %s: %s, attempt %d, %d requeues, %d retries: %s", r.JobID, stand.Outcome(r), r.Attempt, r.Requeues, r.Retries, stand.Message(r))
 		}
 		s.complete(t, r)
 	}
 }
 
-// outcome is a run's outcome; empty if it has none.
-func outcome(r api.RunRow) api.Outcome {
-	if r.Outcome == nil {
-		return ""
-	}
-	return *r.Outcome
-}
-
 // complete looks for what is missing of a job's log, telemetry and files.
-func (s *stand) complete(t *testing.T, r api.RunRow) {
+func (s *site) complete(t *testing.T, r api.RunRow) {
 	t.Helper()
 	var want strings.Builder
 	for i := range 2 * lines {
 		fmt.Fprintf(&want, "line %d\n", i+1)
 	}
 	got, err := os.ReadFile(filepath.Join(r.Directory, "log", "stdout.log"))
-	must(t, err)
+	stand.Must(t, err)
 	if string(got) != want.String() {
 		t.Errorf("stdout has %d lines, want %d, and ends with %q", strings.Count(string(got), "\n"), 2*lines, got[max(0, len(got)-40):])
 	}
@@ -96,81 +82,11 @@ func (s *stand) complete(t *testing.T, r api.RunRow) {
 }
 
 // down ends runner and platform in order, and looks for what is left.
-func (s *stand) down(t *testing.T) {
+func (s *site) down(t *testing.T) {
 	t.Helper()
-	for _, cmd := range []*exec.Cmd{s.runner, s.server} {
-		must(t, cmd.Process.Signal(syscall.SIGTERM))
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("%s: %v", filepath.Base(cmd.Path), err)
-		}
+	s.runner.Stop(t)
+	s.Server.Stop(t)
+	for _, left := range slices.Concat(s.runner.Leftovers(t), s.users.Processes(t), stand.Cgroups(s.proxy.Containers()...)) {
+		t.Errorf("%s is left", left)
 	}
-	if left := docker(t, s.engine, "ps", "--all", "--filter", "label=io.tetryx.lynx.runner="+s.runnerID, "--format", "{{.ID}} {{.Status}}"); left != "" {
-		t.Errorf("containers are left: %s", left)
-		docker(t, s.engine, append([]string{"rm", "--force"}, strings.Fields(docker(t, s.engine, "ps", "--all", "--quiet", "--filter", "label=io.tetryx.lynx.runner="+s.runnerID))...)...)
-	}
-	for _, p := range s.processes(t) {
-		t.Errorf("process %s is left", p)
-	}
-	for _, c := range s.cgroups() {
-		t.Errorf("control group %s is left", c)
-	}
-	for _, dir := range []string{"run", "state/outbox", "state/rejected", "state/causes", "state/uploads"} {
-		for _, f := range below(filepath.Join(s.dir, dir)) {
-			t.Errorf("%s/%s is left", dir, f)
-		}
-	}
-}
-
-// docker runs the engine's client and returns what it prints.
-func docker(t *testing.T, engine string, args ...string) string {
-	t.Helper()
-	out, err := exec.Command("docker", append([]string{"--host", "unix://" + engine}, args...)...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("docker %s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-	return strings.TrimSpace(string(out))
-}
-
-// processes are those of the jobs' users.
-func (s *stand) processes(t *testing.T) (found []string) {
-	t.Helper()
-	entries, err := os.ReadDir("/proc")
-	must(t, err)
-	for _, e := range entries {
-		if _, err := strconv.Atoi(e.Name()); err != nil {
-			continue
-		}
-		info, err := os.Lstat("/proc/" + e.Name())
-		if err != nil {
-			continue
-		}
-		if uid := int(info.Sys().(*syscall.Stat_t).Uid); uid >= s.first && uid < s.first+uidsPerStand {
-			comm, _ := os.ReadFile("/proc/" + e.Name() + "/comm")
-			found = append(found, fmt.Sprintf("%s %q", e.Name(), comm))
-		}
-	}
-	return found
-}
-
-// cgroups are those of the containers that the proxy saw being made.
-func (s *stand) cgroups() (found []string) {
-	for _, id := range s.proxy.containers {
-		for _, pattern := range []string{"/sys/fs/cgroup/*/docker/" + id, "/sys/fs/cgroup/docker/" + id, "/sys/fs/cgroup/system.slice/docker-" + id + ".scope"} {
-			paths, _ := filepath.Glob(pattern)
-			found = append(found, paths...)
-		}
-	}
-	return found
-}
-
-// below are the paths in a directory, which need not be there.
-func below(dir string) (found []string) {
-	_ = filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
-		if err == nil && path != dir {
-			rel, _ := filepath.Rel(dir, path)
-			found = append(found, rel)
-		}
-		return nil
-	})
-	return found
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/tetryx/lynx-runner/api"
+	"github.com/tetryx/lynx-runner/tests/internal/stand"
 )
 
 // request is a batch that asks for more than it may have, and that the platform
@@ -35,17 +36,17 @@ var requests = []request{
 
 // requests: nothing that a batch asks for beyond what the owner allows is ever
 // started. Either the runner says why, or nobody takes the job, with the reason.
-func (s *stand) requests(t *testing.T) {
+func (s *site) requests(t *testing.T) {
 	batches := make([]string, len(requests))
 	for i, r := range requests {
 		entrypoint := r.entrypoint
 		if entrypoint == "" {
 			entrypoint = "who"
 		}
-		batches[i] = s.submit(t, study(entrypoint, r.compute, ""))
+		batches[i] = s.Submit(t, study(entrypoint, r.compute, ""))
 	}
 	// Jobs are claimed in order: what waits now was passed over.
-	if last := s.wait(t, s.submit(t, study("who", "", ""))); last.Outcome != api.OutcomeCompleted {
+	if last := s.wait(t, s.Submit(t, study("who", "", ""))); last.Outcome != api.OutcomeCompleted {
 		t.Fatalf("%s: %s", last.Outcome, last.message)
 	}
 	for i, r := range requests {
@@ -53,19 +54,19 @@ func (s *stand) requests(t *testing.T) {
 	}
 }
 
-func (s *stand) denied(t *testing.T, r request, batch string) {
+func (s *site) denied(t *testing.T, r request, batch string) {
 	t.Helper()
-	b, err := s.client.Batch(t.Context(), batch)
-	must(t, err)
+	b, err := s.Client.Batch(t.Context(), batch)
+	stand.Must(t, err)
 	if b.Batch.CompletedAt == nil {
-		for row, err := range s.client.AllBatchResults(t.Context(), batch) {
-			must(t, err)
+		for row, err := range s.Client.AllBatchResults(t.Context(), batch) {
+			stand.Must(t, err)
 			if row.Status != api.JobPending {
 				t.Errorf("the job is %s", row.Status)
 			}
 		}
-		_, err := s.client.CancelBatch(t.Context(), batch)
-		must(t, err)
+		_, err := s.Client.CancelBatch(t.Context(), batch)
+		stand.Must(t, err)
 		return
 	}
 	e := s.wait(t, batch)
@@ -142,10 +143,10 @@ func aliasBomb() []byte {
 }
 
 // submissions: each is answered with an error, by a platform that goes on.
-func (s *stand) submissions(t *testing.T) {
+func (s *site) submissions(t *testing.T) {
 	for _, sub := range submissions {
 		t.Run(sub.name, func(t *testing.T) {
-			before := resident(t, s.server.Process.Pid)
+			before := resident(t, s.Server.Pid())
 			status, text := s.post(t, sub.body())
 			ok := false
 			for _, want := range sub.statuses {
@@ -157,10 +158,10 @@ func (s *stand) submissions(t *testing.T) {
 			if len(text) > 64<<10 {
 				t.Errorf("the answer has %d bytes", len(text))
 			}
-			if after := resident(t, s.server.Process.Pid); after > before+512<<20 {
+			if after := resident(t, s.Server.Pid()); after > before+512<<20 {
 				t.Errorf("the platform has %d MiB resident, before %d", after>>20, before>>20)
 			}
-			if _, err := s.client.Health(t.Context()); err != nil {
+			if _, err := s.Client.Health(t.Context()); err != nil {
 				t.Errorf("the platform does not go on: %v", err)
 			}
 		})

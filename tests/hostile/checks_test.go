@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/tetryx/lynx-runner/tests/internal/stand"
 )
 
 // logsCut: a log that was cut is as long as its limit, and says so.
@@ -67,7 +69,7 @@ func ownRecords(t *testing.T, e ended) {
 		t.Errorf("the manifest names image %q", m.Image.ID)
 	}
 	config, err := os.ReadFile(filepath.Join(e.Directory, "run_config.json"))
-	must(t, err)
+	stand.Must(t, err)
 	if !strings.Contains(string(config), e.JobID) {
 		t.Errorf("run_config.json is %s", config)
 	}

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/tetryx/lynx-runner/tests/internal/stand"
 )
 
 // TestDocument: docs/security.md names a test for each row of its tables, each
@@ -41,7 +43,7 @@ func TestDocument(t *testing.T) {
 func documented(t *testing.T) (named []string) {
 	t.Helper()
 	text, err := os.ReadFile("../../docs/security.md")
-	must(t, err)
+	stand.Must(t, err)
 	_, section, ok := strings.Cut(string(text), "\n## Hostile jobs\n")
 	section, _, end := strings.Cut(section, "\n## ")
 	if !ok || !end {
@@ -80,7 +82,7 @@ func testFunctions(t *testing.T) map[string]bool {
 	t.Helper()
 	functions := map[string]bool{}
 	declaration := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
-	must(t, filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+	stand.Must(t, filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() && (strings.HasPrefix(d.Name(), ".") && len(d.Name()) > 2 || d.Name() == "bin") {
 			if d != nil && d.IsDir() {
 				return fs.SkipDir

@@ -3,14 +3,10 @@
 package hostile
 
 import (
-	"context"
 	"crypto/sha256"
 	"fmt"
 	"io/fs"
-	"net"
-	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -20,13 +16,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tetryx/lynx-runner/api"
+	"github.com/tetryx/lynx-runner/tests/internal/stand"
 )
-
-func unixTransport(path string) *http.Transport {
-	return &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", path)
-	}}
-}
 
 // host is what jobs could have changed, by kind.
 type host struct {
@@ -38,19 +29,19 @@ type host struct {
 }
 
 // look takes stock of the host.
-func (s *stand) look(t *testing.T) host {
+func (s *site) look(t *testing.T) host {
 	t.Helper()
-	pid := s.runner.Process.Pid
+	pid := s.runner.Pid()
 	fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
-	must(t, err)
+	stand.Must(t, err)
 	return host{
 		things: map[string][]string{
-			"processes of the jobs' users":     jobProcesses(t),
+			"processes of the jobs' users":     users.Processes(t),
 			"System V objects of jobs":         systemV(t),
-			"containers":                       docker(t, "ps", "--all", "--no-trunc", "--filter", "label=io.tetryx.lynx.runner="+s.runnerID, "--format", "{{.ID}}"),
+			"containers":                       strings.Fields(stand.Docker(t, "", "ps", "--all", "--no-trunc", "--filter", "label=io.tetryx.lynx.runner="+s.runner.ID, "--format", "{{.ID}}")),
 			"mounts below the test":            s.mounts(t),
-			"sockets and runtime directories":  names(t, filepath.Join(s.dir, "run")),
-			"files of jobs outside":            jobFiles(t, s.dir),
+			"sockets and runtime directories":  names(t, filepath.Join(s.Dir, "run")),
+			"files of jobs outside":            jobFiles(t, s.Dir),
 			"files that are nobody's business": s.canaries(t),
 			"settings of the kernel":           settings(),
 			"files of the jobs' in use":        deleted(t, pid),
@@ -61,7 +52,7 @@ func (s *stand) look(t *testing.T) host {
 }
 
 // compare looks for what has changed.
-func (s *stand) compare(t *testing.T, before, after host) {
+func (s *site) compare(t *testing.T, before, after host) {
 	for kind, was := range before.things {
 		if diff := cmp.Diff(was, after.things[kind]); diff != "" {
 			t.Errorf("%s (-before +after):\n%s", kind, diff)
@@ -80,14 +71,14 @@ func (s *stand) compare(t *testing.T, before, after host) {
 }
 
 // idle waits until the runner has nothing to do.
-func (s *stand) idle(t *testing.T) {
+func (s *site) idle(t *testing.T) {
 	t.Helper()
-	s.eventually(t, "an idle runner", func() error {
-		r, err := s.client.Runner(t.Context(), s.runnerID)
+	s.Eventually(t, "an idle runner", func() error {
+		r, err := s.Client.Runner(t.Context(), s.runner.ID)
 		if err == nil && (r.Status != api.RunnerIdle || r.ActiveJobs != 0) {
 			err = fmt.Errorf("%s with %d jobs", r.Status, r.ActiveJobs)
 		}
-		if left := names(t, filepath.Join(s.dir, "run")); err == nil && len(left) > 2 {
+		if left := names(t, filepath.Join(s.Dir, "run")); err == nil && len(left) > 2 {
 			err = fmt.Errorf("there is %q", left)
 		}
 		return err
@@ -96,7 +87,7 @@ func (s *stand) idle(t *testing.T) {
 
 // leftovers looks, after the runner's end, for anything that a container leaves
 // elsewhere than with the engine.
-func (s *stand) leftovers(t *testing.T) {
+func (s *site) leftovers(t *testing.T) {
 	ids := strings.Fields(s.containers.String())
 	// The engine could lose its events, but then this test would see nothing.
 	if len(ids) < len(attacks) {
@@ -109,7 +100,7 @@ func (s *stand) leftovers(t *testing.T) {
 		"/var/lib/docker/containers/*", "/run/docker/runtime-runc/moby/*",
 	} {
 		found, err := filepath.Glob(pattern)
-		must(t, err)
+		stand.Must(t, err)
 		for _, path := range found {
 			left[filepath.Base(path)] = true
 		}
@@ -119,44 +110,14 @@ func (s *stand) leftovers(t *testing.T) {
 			t.Errorf("something of container %s is left", id)
 		}
 	}
-	for _, name := range names(t, filepath.Join(s.dir, "run")) {
-		if info, err := os.Lstat(filepath.Join(s.dir, "run", name)); err == nil && info.Mode().Type() == fs.ModeSocket {
+	for _, name := range names(t, filepath.Join(s.Dir, "run")) {
+		if info, err := os.Lstat(filepath.Join(s.Dir, "run", name)); err == nil && info.Mode().Type() == fs.ModeSocket {
 			t.Errorf("the socket %s is left", name)
 		}
 	}
-	if got := jobProcesses(t); got != nil {
+	if got := users.Processes(t); got != nil {
 		t.Errorf("processes %q are left", got)
 	}
-}
-
-// docker runs the engine's client and returns the lines that it prints.
-func docker(t *testing.T, args ...string) []string {
-	t.Helper()
-	out, err := exec.Command("docker", args...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("docker %s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-	return strings.Fields(string(out))
-}
-
-func isJob(info fs.FileInfo) bool {
-	st, ok := info.Sys().(*syscall.Stat_t)
-	return ok && (st.Uid >= firstUID && st.Uid <= lastUID || st.Gid >= firstUID && st.Gid <= lastUID)
-}
-
-// jobProcesses are the processes of the jobs' users, in whatever namespace.
-func jobProcesses(t *testing.T) (found []string) {
-	t.Helper()
-	for _, name := range names(t, "/proc") {
-		if _, err := strconv.Atoi(name); err != nil {
-			continue
-		}
-		if info, err := os.Lstat("/proc/" + name); err == nil && isJob(info) {
-			comm, _ := os.ReadFile("/proc/" + name + "/comm")
-			found = append(found, fmt.Sprintf("%s %q", name, comm))
-		}
-	}
-	return found
 }
 
 // systemV lists shared memory, queues and semaphores of the host's namespace
@@ -165,10 +126,10 @@ func systemV(t *testing.T) (found []string) {
 	t.Helper()
 	for _, kind := range []string{"shm", "msg", "sem"} {
 		data, err := os.ReadFile("/proc/sysvipc/" + kind)
-		must(t, err)
+		stand.Must(t, err)
 		for line := range strings.Lines(string(data)) {
 			for _, field := range strings.Fields(line) {
-				if n, err := strconv.Atoi(field); err == nil && n >= firstUID && n <= lastUID {
+				if n, err := strconv.Atoi(field); err == nil && users.Has(n) {
 					found = append(found, kind+" "+line)
 				}
 			}
@@ -177,12 +138,12 @@ func systemV(t *testing.T) (found []string) {
 	return found
 }
 
-func (s *stand) mounts(t *testing.T) (found []string) {
+func (s *site) mounts(t *testing.T) (found []string) {
 	t.Helper()
 	data, err := os.ReadFile("/proc/self/mountinfo")
-	must(t, err)
+	stand.Must(t, err)
 	for line := range strings.Lines(string(data)) {
-		if strings.Contains(line, s.dir) {
+		if strings.Contains(line, s.Dir) {
 			found = append(found, line)
 		}
 	}
@@ -198,7 +159,7 @@ func jobFiles(t *testing.T, dir string) (found []string) {
 			if err != nil {
 				return nil // it has gone meanwhile, or is not there at all
 			}
-			if info, err := d.Info(); err == nil && isJob(info) {
+			if info, err := d.Info(); err == nil && users.Own(info) {
 				found = append(found, path)
 			}
 			return nil
@@ -209,23 +170,23 @@ func jobFiles(t *testing.T, dir string) (found []string) {
 
 // canaries are files that a job must not change, with all that can be changed
 // about them.
-func (s *stand) canaries(t *testing.T) (found []string) {
+func (s *site) canaries(t *testing.T) (found []string) {
 	t.Helper()
 	for _, top := range []string{"bin", "work", "secret", "runner.yaml", "data/token", "output/neighbour", "/etc/passwd", "/etc/shadow", "/etc/hostname", "/etc/hosts", "/etc/ld.so.preload"} {
 		if !filepath.IsAbs(top) {
-			top = filepath.Join(s.dir, top)
+			top = filepath.Join(s.Dir, top)
 		}
 		_ = filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
 			if err != nil {
 				return nil
 			}
 			info, err := d.Info()
-			must(t, err)
+			stand.Must(t, err)
 			st := info.Sys().(*syscall.Stat_t)
 			line := fmt.Sprintf("%s %v %d:%d %d links %d bytes %v", path, info.Mode(), st.Uid, st.Gid, st.Nlink, info.Size(), info.ModTime())
 			if info.Mode().IsRegular() {
 				data, err := os.ReadFile(path)
-				must(t, err)
+				stand.Must(t, err)
 				line += fmt.Sprintf(" %x", sha256.Sum256(data))
 			}
 			found = append(found, line)
@@ -266,16 +227,16 @@ func deleted(t *testing.T, pid int) (found []string) {
 func resident(t *testing.T, pid int) int64 {
 	t.Helper()
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
-	must(t, err)
+	stand.Must(t, err)
 	pages, err := strconv.ParseInt(strings.Fields(string(data))[1], 10, 64)
-	must(t, err)
+	stand.Must(t, err)
 	return pages * int64(os.Getpagesize())
 }
 
 func names(t *testing.T, dir string) (list []string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
-	must(t, err)
+	stand.Must(t, err)
 	for _, e := range entries {
 		list = append(list, e.Name())
 	}

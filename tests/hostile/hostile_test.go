@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tetryx/lynx-runner/api"
+	"github.com/tetryx/lynx-runner/tests/internal/stand"
 )
 
 // attack is a hostile job and what must come of it.
@@ -54,7 +55,7 @@ func (a attack) study() string {
 // TestHostile runs every attack through one platform and one runner, with as many
 // at a time as there are slots, and compares the host before and after.
 func TestHostile(t *testing.T) {
-	s := newStand(t)
+	s := newSite(t)
 	before := s.look(t)
 	t.Run("neighbour", s.neighbour)
 	t.Run("jobs", s.jobs)
@@ -62,15 +63,17 @@ func TestHostile(t *testing.T) {
 	t.Run("requests", s.requests)
 	s.idle(t)
 	t.Run("host", func(t *testing.T) { s.compare(t, before, s.look(t)) })
-	s.stop(t)
+	s.runner.Stop(t)
+	s.Server.Stop(t)
+	s.stopWatching()
 	t.Run("leftovers", s.leftovers)
 }
 
 // jobs submits all attacks at once and judges each when it has ended.
-func (s *stand) jobs(t *testing.T) {
+func (s *site) jobs(t *testing.T) {
 	batches := make([]string, len(attacks))
 	for i, a := range attacks {
-		batches[i] = s.submit(t, a.study())
+		batches[i] = s.Submit(t, a.study())
 	}
 	for i, a := range attacks {
 		t.Run(a.name, func(t *testing.T) { a.judge(t, s.wait(t, batches[i])) })
@@ -172,20 +175,20 @@ func tidy(t *testing.T, e ended) {
 
 // neighbour has a job that asks for every processor run beside one that works,
 // and compares what they get.
-func (s *stand) neighbour(t *testing.T) {
+func (s *site) neighbour(t *testing.T) {
 	work := study("cpu_neighbour", "", "")
-	alone := s.wait(t, s.submit(t, work))
-	hogBatch := s.submit(t, study("cpu_hog", "", ""))
-	s.eventually(t, "the hog", func() error {
-		found, err := filepath.Glob(filepath.Join(s.dir, "output", hogBatch, "*", "*", "output", "ready"))
+	alone := s.wait(t, s.Submit(t, work))
+	hogBatch := s.Submit(t, study("cpu_hog", "", ""))
+	s.Eventually(t, "the hog", func() error {
+		found, err := filepath.Glob(filepath.Join(s.Dir, "output", hogBatch, "*", "*", "output", "ready"))
 		if err == nil && len(found) == 0 {
 			err = fmt.Errorf("it does not run yet")
 		}
 		return err
 	})
-	beside := s.wait(t, s.submit(t, work))
-	_, err := s.client.CancelBatch(t.Context(), hogBatch)
-	must(t, err)
+	beside := s.wait(t, s.Submit(t, work))
+	_, err := s.Client.CancelBatch(t.Context(), hogBatch)
+	stand.Must(t, err)
 	hog := s.wait(t, hogBatch)
 	if alone.Outcome != api.OutcomeCompleted || beside.Outcome != api.OutcomeCompleted || hog.Outcome != api.OutcomeCancelled {
 		t.Fatalf("outcomes %s, %s, %s; messages %q %q", alone.Outcome, beside.Outcome, hog.Outcome, alone.message, beside.message)

@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io/fs"
 	"net/http"
@@ -21,10 +20,11 @@ import (
 
 	"github.com/tetryx/lynx-runner/api"
 	"github.com/tetryx/lynx-runner/executor/docker/dockertest"
+	"github.com/tetryx/lynx-runner/tests/internal/stand"
 )
 
-// The users of the jobs: a range that no other runner uses.
-const firstUID, lastUID = 1_700_000_000, 1_700_000_063
+// users are the jobs', a range that no other runner uses.
+var users = stand.Users{First: 1_700_000_000, Count: 64}
 
 // Limits of the runner, small so that they are soon met.
 const (
@@ -34,27 +34,16 @@ const (
 	logLimit    = 2 << 20 // head and tail
 )
 
-// patience bounds every wait; what is waited for takes seconds.
-const patience = 3 * time.Minute
-
 const runnerFile = `
-runner_id: %[2]s
-server: unix://%[1]s/grpc.sock
-token_file: %[1]s/data/token
 engines: [basilisk]
 image: lynx-test-hostile:plain
-working_directory: %[1]s/work
+working_directory: %s/work
 basilisk_entrypoint: who
 python_executable: /hostile
-output_root: %[1]s/output
-state_dir: %[1]s/state
-runtime_dir: %[1]s/run
-lock_dir: %[1]s/lock
-shim: %[1]s/bin/lynx-shim
 max_concurrent_jobs: 4
 sandbox:
-  allowed_images: [%[4]s]
-  uid_range: %[3]s
+  allowed_images: [%s]
+  uid_range: %s
   cpu: 1
   max_cpu: 2
   memory: 128Mi
@@ -70,80 +59,69 @@ sandbox:
   log_tail: 1Mi
 `
 
-// stand is a platform and a runner, each a process of its own, and the images
-// that jobs run in.
-type stand struct {
-	dir, runnerID  string
-	client         *api.Client
-	server, runner *exec.Cmd
-	events         *exec.Cmd
-	containers     *bytes.Buffer
+// site is a platform and a runner, and the images that jobs run in.
+type site struct {
+	*stand.Stand
+
+	runner     *stand.Runner
+	events     *exec.Cmd
+	containers *bytes.Buffer
 }
 
-func newStand(t *testing.T) *stand {
+func newSite(t *testing.T) *site {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "lx-hostile-")
-	must(t, err)
-	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
-	must(t, os.Chmod(dir, 0o755))
-	s := &stand{dir: dir, runnerID: filepath.Base(dir), containers: &bytes.Buffer{}}
+	s := &site{Stand: stand.New(t, "hostile", ""), containers: &bytes.Buffer{}}
 	s.build(t)
 	s.furnish(t)
+	var names []string
+	for _, image := range images("") {
+		names = append(names, image.Name)
+	}
+	s.runner = s.NewRunner(t, stand.Setup{ID: filepath.Base(s.Dir), Settings: fmt.Sprintf(runnerFile, s.Dir, strings.Join(names, ", "), users)})
 	s.watchContainers(t)
-	s.startServer(t)
-	s.startRunner(t)
+	s.StartServer(t)
+	s.runner.Start(t)
+	s.runner.Ready(t)
 	return s
 }
 
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // build makes the programs under test, the job, and its images.
-func (s *stand) build(t *testing.T) {
+func (s *site) build(t *testing.T) {
 	t.Helper()
-	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", s.dir+"/bin/",
-		"./cmd/lynx-server", "./cmd/lynx-runner", "./cmd/lynx-shim", "./tests/hostile/job")
-	build.Dir, build.Env = "../..", append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	for _, image := range images(s.dir + "/bin/job") {
+	stand.Must(t, stand.Build(s.Programs, "./cmd/lynx-server", "./cmd/lynx-runner", "./cmd/lynx-shim", "./tests/hostile/job"))
+	for _, image := range images(filepath.Join(s.Programs, "job")) {
 		_, err := image.Load(t.Context())
-		must(t, err)
-		t.Cleanup(func() { must(t, image.Remove(context.WithoutCancel(t.Context()))) })
+		stand.Must(t, err)
+		t.Cleanup(func() { stand.Must(t, image.Remove(context.WithoutCancel(t.Context()))) })
 	}
 }
 
 // furnish makes the working directory, with a scenario for each attack, and
 // something to be had outside of it.
-func (s *stand) furnish(t *testing.T) {
+func (s *site) furnish(t *testing.T) {
 	t.Helper()
-	for _, sub := range []string{"work", "work/sub", "data", "secret", "output", "output/neighbour"} {
-		must(t, os.Mkdir(filepath.Join(s.dir, sub), 0o755))
+	for _, sub := range []string{"work", "work/sub", "secret", "output", "output/neighbour"} {
+		stand.Must(t, os.Mkdir(filepath.Join(s.Dir, sub), 0o755))
 	}
 	for _, a := range attacks {
-		must(t, os.WriteFile(filepath.Join(s.dir, "work", a.program()), []byte(a.name+"\n"), 0o644))
+		stand.Must(t, os.WriteFile(filepath.Join(s.Dir, "work", a.program()), []byte(a.name+"\n"), 0o644))
 	}
 	for _, name := range []string{"who", "cpu_hog", "cpu_neighbour", "sub/who"} {
-		must(t, os.WriteFile(filepath.Join(s.dir, "work", name), []byte(name+"\n"), 0o644))
+		stand.Must(t, os.WriteFile(filepath.Join(s.Dir, "work", name), []byte(name+"\n"), 0o644))
 	}
-	must(t, os.Symlink("../secret/key", filepath.Join(s.dir, "work", "escape")))
-	must(t, os.Symlink("/hostile", filepath.Join(s.dir, "work", "absolute")))
-	must(t, os.WriteFile(filepath.Join(s.dir, "secret", "key"), []byte("secret\n"), 0o600))
-	must(t, os.WriteFile(filepath.Join(s.dir, "output", "neighbour", "result"), []byte("another job's\n"), 0o644))
+	stand.Must(t, os.Symlink("../secret/key", filepath.Join(s.Dir, "work", "escape")))
+	stand.Must(t, os.Symlink("/hostile", filepath.Join(s.Dir, "work", "absolute")))
+	stand.Must(t, os.WriteFile(filepath.Join(s.Dir, "secret", "key"), []byte("secret\n"), 0o600))
+	stand.Must(t, os.WriteFile(filepath.Join(s.Dir, "output", "neighbour", "result"), []byte("another job's\n"), 0o644))
 }
 
 // watchContainers notes the id of every container that the runner makes.
-func (s *stand) watchContainers(t *testing.T) {
+func (s *site) watchContainers(t *testing.T) {
 	t.Helper()
-	s.events = exec.Command("docker", "events", "--filter", "label=io.tetryx.lynx.runner="+s.runnerID,
+	s.events = exec.Command("docker", "events", "--filter", "label=io.tetryx.lynx.runner="+s.runner.ID,
 		"--filter", "event=create", "--format", "{{.Actor.ID}}")
 	s.events.Stdout = s.containers
-	must(t, s.events.Start())
+	stand.Must(t, s.events.Start())
 	t.Cleanup(func() {
 		if s.events.ProcessState == nil {
 			s.stopWatching()
@@ -151,122 +129,9 @@ func (s *stand) watchContainers(t *testing.T) {
 	})
 }
 
-func (s *stand) stopWatching() {
+func (s *site) stopWatching() {
 	_ = s.events.Process.Signal(syscall.SIGTERM)
 	_ = s.events.Wait()
-}
-
-// start runs a program of the stand's. What it logs is shown if the test fails.
-func (s *stand) start(t *testing.T, name string, args ...string) *exec.Cmd {
-	t.Helper()
-	log, err := os.Create(filepath.Join(s.dir, name+".log"))
-	must(t, err)
-	cmd := exec.Command(filepath.Join(s.dir, "bin", name), args...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	must(t, cmd.Start())
-	must(t, log.Close())
-	t.Cleanup(func() {
-		if cmd.ProcessState == nil {
-			_ = cmd.Process.Signal(syscall.SIGTERM)
-			_ = cmd.Process.Signal(syscall.SIGTERM)
-			_ = cmd.Wait()
-		}
-		if t.Failed() {
-			text, _ := os.ReadFile(log.Name())
-			t.Logf("%s: %v\n%s", name, cmd.ProcessState, text[max(0, len(text)-20_000):])
-		}
-	})
-	return cmd
-}
-
-func (s *stand) startServer(t *testing.T) {
-	t.Helper()
-	s.server = s.start(t, "lynx-server", "--listen", "unix://"+s.dir+"/rest.sock",
-		"--grpc-listen", "unix://"+s.dir+"/grpc.sock", "--data", s.dir+"/data")
-	s.eventually(t, "the platform", func() error {
-		token, err := os.ReadFile(s.dir + "/data/token")
-		if err != nil {
-			return err
-		}
-		if s.client == nil {
-			s.client, err = api.NewClient("unix://"+s.dir+"/rest.sock", api.WithToken(strings.TrimSpace(string(token))))
-			if err != nil {
-				return err
-			}
-			t.Cleanup(s.client.Close)
-		}
-		_, err = s.client.Health(t.Context())
-		return err
-	})
-}
-
-func (s *stand) startRunner(t *testing.T) {
-	t.Helper()
-	var names []string
-	for _, image := range images("") {
-		names = append(names, image.Name)
-	}
-	path := filepath.Join(s.dir, "runner.yaml")
-	text := fmt.Sprintf(runnerFile, s.dir, s.runnerID, fmt.Sprintf("%d-%d", firstUID, lastUID), strings.Join(names, ", "))
-	must(t, os.WriteFile(path, []byte(text), 0o600))
-	s.runner = s.start(t, "lynx-runner", "start", "--config", path)
-	s.eventually(t, "the runner", func() error {
-		r, err := s.client.Runner(t.Context(), s.runnerID)
-		if err == nil && r.Status != api.RunnerIdle {
-			err = fmt.Errorf("it is %s", r.Status)
-		}
-		return err
-	})
-}
-
-// eventually waits for something that nothing announces.
-func (s *stand) eventually(t *testing.T, what string, f func() error) {
-	t.Helper()
-	var err error
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		if err = f(); err == nil {
-			return
-		}
-		for _, cmd := range []*exec.Cmd{s.server, s.runner} {
-			if cmd != nil && gone(cmd.Process.Pid) {
-				t.Fatalf("%s has ended, before %s", filepath.Base(cmd.Path), what)
-			}
-		}
-	}
-	t.Fatalf("waited in vain for %s: %v", what, err)
-}
-
-// gone reports whether a child of this process has ended.
-func gone(pid int) bool {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	return err != nil || strings.Contains(string(stat), ") Z ")
-}
-
-// stop ends runner and platform in order.
-func (s *stand) stop(t *testing.T) {
-	t.Helper()
-	for _, cmd := range []*exec.Cmd{s.runner, s.server} {
-		must(t, cmd.Process.Signal(syscall.SIGTERM))
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("%s: %v", filepath.Base(cmd.Path), err)
-		}
-	}
-	s.stopWatching()
-}
-
-// submit submits a study and returns the batch's id.
-func (s *stand) submit(t *testing.T, study string) string {
-	t.Helper()
-	b, err := s.client.Submit(t.Context(), []byte(study), "application/yaml")
-	if err != nil {
-		var p *api.Problem
-		if errors.As(err, &p) {
-			t.Fatalf("submit: %+v\n%s", p, study)
-		}
-		t.Fatalf("submit: %v\n%s", err, study)
-	}
-	return b.BatchID
 }
 
 // study is one run of an attack.
@@ -279,23 +144,23 @@ compute: {%s}
 }
 
 // wait waits for the end of a batch of one run and returns its result.
-func (s *stand) wait(t *testing.T, batch string) ended {
+func (s *site) wait(t *testing.T, batch string) ended {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), stand.Patience)
 	defer cancel()
 	var revision uint64
 	for {
-		b, err := s.client.WaitBatch(ctx, batch, revision, 20*time.Second)
-		must(t, err)
+		b, err := s.Client.WaitBatch(ctx, batch, revision, 20*time.Second)
+		stand.Must(t, err)
 		if b.Batch.CompletedAt != nil {
 			break
 		}
 		revision = b.Revision
 	}
-	for row, err := range s.client.AllBatchResults(ctx, batch) {
-		must(t, err)
-		r, err := s.client.JobResult(ctx, row.JobID)
-		must(t, err)
+	for row, err := range s.Client.AllBatchResults(ctx, batch) {
+		stand.Must(t, err)
+		r, err := s.Client.JobResult(ctx, row.JobID)
+		stand.Must(t, err)
 		return newEnded(t, r)
 	}
 	t.Fatalf("batch %s has no run", batch)
@@ -363,9 +228,9 @@ type manifest struct {
 func (e ended) manifest(t *testing.T) manifest {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(e.Directory, "manifest.json"))
-	must(t, err)
+	stand.Must(t, err)
 	var m manifest
-	must(t, json.Unmarshal(data, &m))
+	stand.Must(t, json.Unmarshal(data, &m))
 	return m
 }
 
@@ -373,7 +238,7 @@ func (e ended) manifest(t *testing.T) manifest {
 func (e ended) files(t *testing.T) map[string]fs.FileInfo {
 	t.Helper()
 	all := map[string]fs.FileInfo{}
-	must(t, filepath.WalkDir(e.Directory, func(path string, d fs.DirEntry, err error) error {
+	stand.Must(t, filepath.WalkDir(e.Directory, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -388,14 +253,14 @@ func (e ended) files(t *testing.T) map[string]fs.FileInfo {
 }
 
 // post sends a submission as it is and returns the answer's status.
-func (s *stand) post(t *testing.T, body []byte) (int, string) {
+func (s *site) post(t *testing.T, body []byte) (int, string) {
 	t.Helper()
-	token, err := os.ReadFile(s.dir + "/data/token")
-	must(t, err)
-	client := http.Client{Transport: unixTransport(s.dir + "/rest.sock")}
+	token, err := os.ReadFile(s.Dir + "/data/token")
+	stand.Must(t, err)
+	client := http.Client{Transport: stand.UnixTransport(s.Dir + "/rest.sock")}
 	defer client.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://localhost/jobs", bytes.NewReader(body))
-	must(t, err)
+	stand.Must(t, err)
 	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
 	req.Header.Set("Content-Type", "application/yaml")
 	res, err := client.Do(req)

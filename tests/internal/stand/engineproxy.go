@@ -1,6 +1,6 @@
 //go:build engine
 
-package faults
+package stand
 
 import (
 	"context"
@@ -16,36 +16,37 @@ import (
 	"net/url"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 )
 
-// point is a call to the engine.
-type point string
+// Point is a call to the engine.
+type Point string
 
 // The points of a container's life at which the engine is called.
 const (
-	atCreate  point = "create"
-	atStart   point = "start"
-	atWait    point = "wait"
-	atInspect point = "inspect"
-	atRemove  point = "remove"
+	AtCreate  Point = "create"
+	AtStart   Point = "start"
+	AtWait    Point = "wait"
+	AtInspect Point = "inspect"
+	AtRemove  Point = "remove"
 )
 
 var points = []struct {
-	point  point
+	point  Point
 	method string
 	path   *regexp.Regexp
 }{
-	{atCreate, "POST", regexp.MustCompile(`/containers/create$`)},
-	{atStart, "POST", regexp.MustCompile(`/containers/[^/]+/start$`)},
-	{atWait, "POST", regexp.MustCompile(`/containers/[^/]+/wait$`)},
-	{atInspect, "GET", regexp.MustCompile(`/containers/[^/]+/json$`)},
-	{atRemove, "DELETE", regexp.MustCompile(`/containers/[^/]+$`)},
+	{AtCreate, "POST", regexp.MustCompile(`/containers/create$`)},
+	{AtStart, "POST", regexp.MustCompile(`/containers/[^/]+/start$`)},
+	{AtWait, "POST", regexp.MustCompile(`/containers/[^/]+/wait$`)},
+	{AtInspect, "GET", regexp.MustCompile(`/containers/[^/]+/json$`)},
+	{AtRemove, "DELETE", regexp.MustCompile(`/containers/[^/]+$`)},
 }
 
-func pointOf(r *http.Request) point {
+func pointOf(r *http.Request) Point {
 	for _, p := range points {
 		if r.Method == p.method && p.path.MatchString(r.URL.Path) {
 			return p.point
@@ -54,33 +55,33 @@ func pointOf(r *http.Request) point {
 	return ""
 }
 
-// fault is what the proxy does to a call.
-type fault string
+// Fault is what the proxy does to a call.
+type Fault string
 
 const (
-	// status500 answers 500 and asks the engine nothing.
-	status500 fault = "500"
-	// truncated asks the engine and passes on half of its answer.
-	truncated fault = "truncated"
-	// lost asks the engine and passes nothing on.
-	lost fault = "lost"
-	// hang answers nothing until the caller gives up.
-	hang fault = "hang"
-	// socketGone takes the engine's socket away, as soon as it has done what was asked,
+	// Status500 answers 500 and asks the engine nothing.
+	Status500 Fault = "500"
+	// Truncated asks the engine and passes on half of its answer.
+	Truncated Fault = "truncated"
+	// Lost asks the engine and passes nothing on.
+	Lost Fault = "lost"
+	// Hang answers nothing until the caller gives up.
+	Hang Fault = "hang"
+	// SocketGone takes the engine's socket away, as soon as it has done what was asked,
 	// until the test brings it back.
-	socketGone fault = "gone"
+	SocketGone Fault = "gone"
 )
 
 // rule is a fault that the next calls at a point get.
 type rule struct {
-	point point
-	fault fault
+	point Point
+	fault Fault
 	times int
 }
 
-// engineProxy passes on calls to an engine, but for those that a fault is set for.
+// EngineProxy passes on calls to an engine, but for those that a fault is set for.
 // It notes the containers that are made.
-type engineProxy struct {
+type EngineProxy struct {
 	path    string
 	forward *httputil.ReverseProxy
 
@@ -91,35 +92,31 @@ type engineProxy struct {
 	containers []string
 }
 
-func newEngineProxy(t *testing.T, path, engine string) *engineProxy {
+// NewEngineProxy listens at path for an engine that listens at another, until the
+// test ends.
+func NewEngineProxy(t *testing.T, path, engine string) *EngineProxy {
 	t.Helper()
-	transport := unixTransport(engine)
+	transport := UnixTransport(engine)
 	target, err := url.Parse("http://docker")
-	must(t, err)
-	p := &engineProxy{path: path, forward: httputil.NewSingleHostReverseProxy(target), hit: make(chan struct{}, 64)}
+	Must(t, err)
+	p := &EngineProxy{path: path, forward: httputil.NewSingleHostReverseProxy(target), hit: make(chan struct{}, 64)}
 	p.forward.Transport, p.forward.FlushInterval = transport, -1
 	p.forward.ErrorLog = log.New(io.Discard, "", 0)
 	// An engine that went away closes its connections, and so does this.
 	p.forward.ErrorHandler = func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) }
 	p.forward.ModifyResponse = p.note
-	p.back(t)
-	t.Cleanup(func() { p.away(); transport.CloseIdleConnections() })
+	p.Back(t)
+	t.Cleanup(func() { p.Away(); transport.CloseIdleConnections() })
 	return p
 }
 
-func unixTransport(path string) *http.Transport {
-	return &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", path)
-	}}
-}
-
-// back listens at the socket.
-func (p *engineProxy) back(t *testing.T) {
+// Back listens at the socket.
+func (p *EngineProxy) Back(t *testing.T) {
 	t.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	l, err := net.Listen("unix", p.path)
-	must(t, err)
+	Must(t, err)
 	p.server = &http.Server{Handler: p, ErrorLog: log.New(io.Discard, "", 0)}
 	go func(s *http.Server) {
 		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -128,22 +125,22 @@ func (p *engineProxy) back(t *testing.T) {
 	}(p.server)
 }
 
-// away removes the socket and breaks every connection.
-func (p *engineProxy) away() {
+// Away removes the socket and breaks every connection.
+func (p *EngineProxy) Away() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	_ = p.server.Close() // the listener's end removes the socket
 }
 
-// set makes the next calls at a point get a fault.
-func (p *engineProxy) set(at point, f fault, times int) {
+// Set makes the next calls at a point get a fault.
+func (p *EngineProxy) Set(at Point, f Fault, times int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.rules = append(p.rules, &rule{at, f, times})
 }
 
 // take is the fault that a call gets; empty if none.
-func (p *engineProxy) take(at point) fault {
+func (p *EngineProxy) take(at Point) Fault {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, r := range p.rules {
@@ -156,10 +153,10 @@ func (p *engineProxy) take(at point) fault {
 	return ""
 }
 
-// untilHit waits until a fault has struck.
-func (p *engineProxy) untilHit(t *testing.T) {
+// UntilHit waits until a fault has struck.
+func (p *EngineProxy) UntilHit(t *testing.T) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), Patience)
 	defer cancel()
 	select {
 	case <-p.hit:
@@ -168,16 +165,17 @@ func (p *engineProxy) untilHit(t *testing.T) {
 	}
 }
 
-func (p *engineProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// ServeHTTP passes a call on, or does to it what is set.
+func (p *EngineProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch p.take(pointOf(r)) {
-	case status500:
+	case Status500:
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusInternalServerError)
 		_, _ = io.WriteString(w, `{"message":"an internal error of the engine"}`)
-	case truncated:
+	case Truncated:
 		// What a wait answers comes in two parts, the second at the end.
 		record := httptest.NewRecorder()
-		if pointOf(r) == atWait {
+		if pointOf(r) == AtWait {
 			w.WriteHeader(http.StatusOK)
 			_ = http.NewResponseController(w).Flush()
 			panic(http.ErrAbortHandler)
@@ -190,16 +188,16 @@ func (p *engineProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write(body[:len(body)/2])
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
-	case lost:
+	case Lost:
 		p.forward.ServeHTTP(httptest.NewRecorder(), r)
 		panic(http.ErrAbortHandler)
-	case socketGone:
-		if pointOf(r) != atWait { // which would end only with the container
+	case SocketGone:
+		if pointOf(r) != AtWait { // which would end only with the container
 			p.forward.ServeHTTP(httptest.NewRecorder(), r)
 		}
-		p.away()
+		p.Away()
 		panic(http.ErrAbortHandler)
-	case hang:
+	case Hang:
 		_, _ = io.Copy(io.Discard, r.Body) // else the end of the connection is not seen
 		<-r.Context().Done()
 		panic(http.ErrAbortHandler)
@@ -209,8 +207,8 @@ func (p *engineProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // note takes down the container that an answer tells of.
-func (p *engineProxy) note(r *http.Response) error {
-	if pointOf(r.Request) != atCreate || r.StatusCode != http.StatusCreated {
+func (p *EngineProxy) note(r *http.Response) error {
+	if pointOf(r.Request) != AtCreate || r.StatusCode != http.StatusCreated {
 		return nil
 	}
 	body, err := io.ReadAll(r.Body)
@@ -226,4 +224,11 @@ func (p *engineProxy) note(r *http.Response) error {
 	defer p.mu.Unlock()
 	p.containers = append(p.containers, made.ID)
 	return nil
+}
+
+// Containers are the ids of those that were made by way of the proxy.
+func (p *EngineProxy) Containers() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.containers)
 }
