@@ -1,3 +1,4 @@
+import math
 import random
 
 import pytest
@@ -111,3 +112,31 @@ def test_any_order_of_events_keeps_the_counts_and_the_order(seed: int) -> None:
             decoded = pb.StreamRequest.FromString(batch.payload)
             assert [s.time_seconds for s in decoded.samples] == batches[sent - 1]
         assert sent == len(batches)
+
+
+NAMES = ["a", "orbit.radius_km", "höhe", "n" * 200]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_samples_are_the_bytes_that_the_generated_classes_give(seed: int) -> None:
+    generator = random.Random(seed)
+    units = {"a": "km", "höhe": "m" * 130}
+    buffer = Buffer("a-1", units, 1 << 20)
+    want = pb.StreamRequest(attempt_id="a-1", sequence=1)
+    for _ in range(30):
+        time = generator.choice([0.0, -1.5, 10, generator.random()])
+        sample = want.samples.add()
+        sample.time_seconds = time
+        values: dict[str, float | tuple[float, str]] = {}
+        for name in generator.sample(NAMES, generator.randrange(len(NAMES) + 1)):
+            number = generator.choice([0, True, 1e300, math.inf, generator.random()])
+            values[name] = number
+            if generator.random() < 0.3:
+                units[name] = generator.choice(["", "km", "°"])
+                values[name] = (number, units[name])
+            sample.values.add(name=name, value=number, unit=units.get(name, ""))
+        buffer.append(time, values)
+    buffer.close_batch()
+    batch = buffer.next_after(0)
+    assert batch is not None
+    assert pb.StreamRequest.FromString(batch.payload) == want

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lynx_sdk._encode import Encoder
 from lynx_sdk._proto import telemetry_pb2
 
 # A batch is full at so many values: about 40 bytes each, so 40 kB.
@@ -37,7 +38,7 @@ class Buffer:
 
     def __init__(self, attempt_id: str, units: Mapping[str, str], limit: int) -> None:
         self._attempt_id = attempt_id
-        self._units = dict(units)
+        self._encoder = Encoder(units)
         self._limit = limit
         self._queue: deque[Batch] = deque()
         self._queued_bytes = 0
@@ -47,18 +48,18 @@ class Buffer:
         self._open()
 
     def _open(self) -> None:
-        self._request = telemetry_pb2.StreamRequest(attempt_id=self._attempt_id)
-        self._samples = self._values = 0
+        self._samples: list[bytes] = []
+        self._values = 0
 
     @property
     def has_open(self) -> bool:
         """Whether the open batch holds anything."""
-        return self._samples > 0
+        return bool(self._samples)
 
     @property
     def pending(self) -> int:
         """The samples that the server has not acknowledged."""
-        return self._samples + sum(batch.samples for batch in self._queue)
+        return len(self._samples) + sum(batch.samples for batch in self._queue)
 
     @property
     def unreported_drops(self) -> bool:
@@ -74,25 +75,10 @@ class Buffer:
 
         Raises TypeError or ValueError, and adds nothing, for what cannot be sent.
         """
-        samples = self._request.samples
-        try:
-            sample = samples.add(time_seconds=time_seconds)
-            add = sample.values.add
-            for name, value in values.items():
-                given = type(value) is tuple
-                number, unit = value if given else (value, self._units.get(name, ""))
-                if number is None or unit is None:  # which protobuf takes for 0 and ""
-                    raise TypeError(f"{name} is {value}")
-                add(name=name, value=number, unit=unit)
-                if given:
-                    self._units[name] = unit
-            if len(values) > BATCH_VALUES and sample.ByteSize() > MAX_SAMPLE_BYTES:
-                raise ValueError(f"one with {len(values)} values is too large")
-        except BaseException:
-            if len(samples) > self._samples:
-                del samples[-1]
-            raise
-        self._samples += 1
+        sample = self._encoder.encode(time_seconds, values)
+        if len(sample) > MAX_SAMPLE_BYTES:
+            raise ValueError(f"one with {len(values)} values is too large")
+        self._samples.append(sample)
         self._values += len(values) + 1
         if self._values < BATCH_VALUES:
             return False
@@ -102,11 +88,15 @@ class Buffer:
     def close_batch(self) -> None:
         """Give the open batch a number and the count of dropped samples, and queue it."""
         self._sequence += 1
-        self._request.sequence = self._sequence
-        self._request.client_dropped_samples = self.dropped
         self._reported_dropped = self.dropped
-        payload = self._request.SerializeToString()
-        self._queue.append(Batch(self._sequence, self._samples, payload))
+        head = telemetry_pb2.StreamRequest(
+            attempt_id=self._attempt_id,
+            sequence=self._sequence,
+            client_dropped_samples=self.dropped,
+        )
+        # Joining their bytes merges two messages.
+        payload = b"".join((head.SerializeToString(), *self._samples))
+        self._queue.append(Batch(self._sequence, len(self._samples), payload))
         self._queued_bytes += len(payload)
         self._open()
 

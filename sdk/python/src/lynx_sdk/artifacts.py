@@ -48,6 +48,7 @@ def write_csv(name: str, header: Sequence[str], rows: Iterable[Sequence[object]]
 
     Floats are written with the fewest digits that read back as the same double.
     """
+    as_text = float.__repr__
 
     def write(file: TextIO) -> None:
         writer = csv.writer(file, lineterminator="\n")
@@ -55,7 +56,8 @@ def write_csv(name: str, header: Sequence[str], rows: Iterable[Sequence[object]]
         for row in rows:
             if len(row) != len(header):
                 raise ValueError(f"{name}: a row has {len(row)} values, the header {len(header)}")
-            writer.writerow([repr(float(v)) if isinstance(v, float) else v for v in row])
+            # Not repr: a numpy float, which is a float too, names its type there.
+            writer.writerow([as_text(v) if isinstance(v, float) else v for v in row])
 
     return _write(name, write)
 
