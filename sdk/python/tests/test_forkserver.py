@@ -181,6 +181,14 @@ sys.path.insert(0, "/left")
     )
 
 
+def test_runs_the_script_as_it_is_then(serve: Any) -> None:
+    server = serve("print('first')")
+    server.answer()
+    assert server.run()[1] == "first\n"
+    (server.directory / "script.py").write_text("print('second')")
+    assert server.run()[1] == "second\n"
+
+
 def test_no_run_can_trace_its_server(serve: Any) -> None:
     server = serve("import os; open(f'/proc/{os.getppid()}/environ').read()")
     server.answer()

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import contextlib
 import ctypes
 import gc
 import importlib
@@ -145,7 +146,28 @@ def serve(channel: socket.socket) -> None:
         )
 
 
-def run(script: str, arguments: list[str]) -> NoReturn:
+class Script:
+    """The script, compiled once for as long as its text stays the same."""
+
+    def __init__(self, path: str) -> None:
+        """Read and compile it; what is wrong with it each run tells by itself."""
+        self.path = path
+        self._text = b""
+        self._code: types.CodeType | None = None
+        with contextlib.suppress(OSError, SyntaxError, ValueError):
+            self.compiled()
+
+    def compiled(self) -> types.CodeType:
+        """Return its code. Raises what the interpreter would."""
+        with open(self.path, "rb") as file:  # noqa: PTH123
+            text = file.read()
+        if self._code is None or text != self._text:
+            self._code = compile(text, self.path, "exec", dont_inherit=True)
+            self._text = text
+        return self._code
+
+
+def run(script: Script, arguments: list[str]) -> NoReturn:
     """Run a script as the interpreter runs its main program, and exit as it does."""
     code, interrupted = 0, False
     try:
@@ -167,19 +189,17 @@ def run(script: str, arguments: list[str]) -> NoReturn:
     os._exit(code)
 
 
-def _execute(script: str, arguments: list[str]) -> None:
+def _execute(script: Script, arguments: list[str]) -> None:
     random.seed()
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed()
-    sys.argv = [script, *arguments]
+    sys.argv = [script.path, *arguments]
     # `python -m` puts the current directory first, `python SCRIPT` the script's.
-    sys.path[0] = os.path.dirname(os.path.realpath(script))  # noqa: PTH120
+    sys.path[0] = os.path.dirname(os.path.realpath(script.path))  # noqa: PTH120
     main = types.ModuleType("__main__")
-    main.__dict__.update(__file__=script, __builtins__=__builtins__, __spec__=None)
+    main.__dict__.update(__file__=script.path, __builtins__=__builtins__, __spec__=None)
     sys.modules["__main__"] = main
-    with open(script, "rb") as file:  # noqa: PTH123
-        code = compile(file.read(), script, "exec", dont_inherit=True)
-    exec(code, main.__dict__)  # noqa: S102 - running it is what this is for
+    exec(script.compiled(), main.__dict__)  # noqa: S102 - running it is what this is for
 
 
 def _status(code: object) -> int:
@@ -243,11 +263,12 @@ def main() -> NoReturn:
     except Refused as err:
         print(err, file=sys.stderr)
         sys.exit(2)
+    script = Script(given.script)
     serve(socket.socket(fileno=_CHANNEL))
     inherited.restore()
     _dumpable(1)
     _first_to_go()
-    run(given.script, given.arguments)
+    run(script, given.arguments)
 
 
 if __name__ == "__main__":
