@@ -35,7 +35,7 @@ func (w *reasons) of(j *Job, spec *Spec) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		w.runners = slices.DeleteFunc(all, func(r Runner) bool { return w.now.Sub(r.SeenAt) >= w.offlineAfter })
+		w.runners = slices.DeleteFunc(all, func(r Runner) bool { return r.offline(w.now, w.offlineAfter) })
 		w.known = map[*Spec]string{}
 	}
 	why, ok := w.known[spec]

@@ -85,6 +85,7 @@ func (c *chaos) events() map[string]func(*rapid.T) {
 		"result":     event(c.doResult),
 		"result too": event(c.doResult),
 		"heartbeat":  event(c.doHeartbeat),
+		"leave":      event(c.doLeave),
 		"cancel":     event(c.doCancel),
 		"time":       event(c.doTime),
 		"drain":      event(c.doDrain),
@@ -164,14 +165,27 @@ func (c *chaos) doResult() {
 	}
 }
 
-func (c *chaos) doHeartbeat() {
-	r := c.runner()
-	var held []platform.AttemptRef
+// held is what a runner says that it has.
+func (c *chaos) held(r string) (held []platform.AttemptRef) {
 	for range rapid.IntRange(0, 4).Draw(c.T, "held") {
 		if ref, ok := c.ref(r); ok {
 			held = append(held, ref)
 		}
 	}
+	return held
+}
+
+func (c *chaos) doLeave() {
+	if rapid.IntRange(0, 2).Draw(c.T, "really") > 0 {
+		return
+	}
+	r := c.runner()
+	c.only(c.svc.Leave(c.world.Context(), c.session(r), c.held(r)), nil, platform.ErrUnknownSession)
+}
+
+func (c *chaos) doHeartbeat() {
+	r := c.runner()
+	held := c.held(r)
 	_, err := c.svc.Heartbeat(c.world.Context(), c.session(r), held, rapid.IntRange(0, 9).Draw(c.T, "draining") == 0, "")
 	c.only(err, nil, platform.ErrUnknownSession)
 }

@@ -22,8 +22,8 @@ import (
 // give no jobs either, but wait.
 //
 // An attempt that the platform thinks the runner has, but that is not in held, is
-// lost if an earlier session claimed it, or if it was claimed longer than a lease
-// ago. Attempts that this session claimed lately are not: the answer to their
+// lost if an earlier session claimed it, or if it was claimed a lease ago or
+// longer. Attempts that this session claimed lately are not: the answer to their
 // claim may still be on its way, or have crossed this heartbeat.
 // ErrUnknownSession.
 func (s *Service) Heartbeat(ctx context.Context, sessionID string, held []AttemptRef, draining bool, paused string) (Instructions, error) {
@@ -48,7 +48,7 @@ func (s *Service) Heartbeat(ctx context.Context, sessionID string, held []Attemp
 				return err
 			}
 		}
-		return s.loseUnheld(u, &r, kept)
+		return s.loseUnheld(u, &r, kept, s.opts.LeaseDuration)
 	})
 	if err != nil {
 		return Instructions{}, err
@@ -87,8 +87,9 @@ func keep(u *unit, r *Runner, ref AttemptRef, kept map[string]bool, in *Instruct
 	return nil
 }
 
-// loseUnheld loses the attempts that a runner should have and has not.
-func (s *Service) loseUnheld(u *unit, r *Runner, kept map[string]bool) error {
+// loseUnheld loses the attempts that a runner should have and has not; of those
+// that this session claimed, the ones that it claimed grace ago or longer.
+func (s *Service) loseUnheld(u *unit, r *Runner, kept map[string]bool, grace time.Duration) error {
 	jobs, err := u.ActiveJobs(r.ID)
 	if err != nil {
 		return err
@@ -101,7 +102,7 @@ func (s *Service) loseUnheld(u *unit, r *Runner, kept map[string]bool) error {
 		if err != nil {
 			return err
 		}
-		if a.SessionID == r.SessionID && u.now.Sub(a.ClaimedAt) <= s.opts.LeaseDuration {
+		if a.SessionID == r.SessionID && u.now.Sub(a.ClaimedAt) < grace {
 			continue
 		}
 		reason := fmt.Sprintf("runner %s no longer has the job", r.ID)
@@ -202,10 +203,10 @@ func current(u *unit, r *Runner, ref AttemptRef) (*Batch, *Job, *Attempt, error)
 	return b, &j, &a, err
 }
 
-// session finds the runner of a session.
+// session finds the runner of a session that is not over.
 func session(tx ReadTx, id string) (Runner, error) {
 	r, err := tx.RunnerBySession(id)
-	if errors.Is(err, ErrNotFound) {
+	if errors.Is(err, ErrNotFound) || err == nil && r.SignedOff {
 		return Runner{}, ErrUnknownSession
 	}
 	return r, err

@@ -11,8 +11,8 @@ import (
 
 // Register makes a runner known and gives it a session. The same installation
 // replaces its own earlier session at once; another installation takes a runner
-// id over only when the first has been silent for the offline time, else
-// ErrRunnerIDInUse. What an earlier session held and the runner no longer has is
+// id over only when the first has signed off or been silent for the offline time,
+// else ErrRunnerIDInUse. What an earlier session held and the runner no longer has is
 // found out by the first heartbeat. *InvalidError.
 func (s *Service) Register(ctx context.Context, reg Registration) (Session, error) {
 	if err := reg.check(); err != nil {
@@ -28,10 +28,9 @@ func (s *Service) Register(ctx context.Context, reg Registration) (Session, erro
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return err
 		}
-		silent := u.now.Sub(old.SeenAt)
-		if err == nil && old.InstallationID != r.InstallationID && silent < s.opts.OfflineAfter {
-			return fmt.Errorf("%w: %q runs on host %q, heard of %v ago; choose another runner_id, or stop that runner and wait %v",
-				ErrRunnerIDInUse, r.ID, old.Hostname, silent.Round(time.Second), s.opts.OfflineAfter)
+		if err == nil && old.InstallationID != r.InstallationID && !old.offline(u.now, s.opts.OfflineAfter) {
+			return fmt.Errorf("%w: %q runs on host %q, heard of %v ago; choose another runner_id, or stop that runner: it has the id until it has ended, or was silent for %v",
+				ErrRunnerIDInUse, r.ID, old.Hostname, u.now.Sub(old.SeenAt).Round(time.Second), s.opts.OfflineAfter)
 		}
 		r.Drain, r.RegisteredAt, r.SeenAt = old.Drain, u.now, u.now
 		return u.PutRunner(r)
@@ -44,6 +43,40 @@ func (s *Service) Register(ctx context.Context, reg Registration) (Session, erro
 		ID: r.SessionID, HeartbeatInterval: s.opts.HeartbeatInterval,
 		OfflineAfter: s.opts.OfflineAfter, LeaseDuration: s.opts.LeaseDuration,
 	}, nil
+}
+
+// Leave ends a session whose runner's process ends in order, with nothing running:
+// the runner is Offline at once, and another installation may have its id. Of the
+// attempts that it was given, those in held have ended and will be reported by its
+// next process: they keep their lease. The others are lost, also one whose answer
+// to a claim it never saw. Idempotent. ErrUnknownSession.
+func (s *Service) Leave(ctx context.Context, sessionID string, held []AttemptRef) error {
+	var id string
+	err := s.update(ctx, func(u *unit) error {
+		r, err := u.RunnerBySession(sessionID)
+		if errors.Is(err, ErrNotFound) {
+			return ErrUnknownSession
+		}
+		if err != nil || r.SignedOff {
+			return err
+		}
+		kept := map[string]bool{}
+		for _, ref := range held {
+			if err := keep(u, &r, ref, kept, &Instructions{}); err != nil {
+				return err
+			}
+		}
+		if err := s.loseUnheld(u, &r, kept, 0); err != nil {
+			return err
+		}
+		id = r.ID
+		r.SeenAt, r.Draining, r.SignedOff = u.now, true, true
+		return u.PutRunner(r)
+	})
+	if id != "" {
+		s.waiters.wakeRunner(id) // a claim of the session has to end
+	}
+	return err
 }
 
 func (reg *Registration) check() error {
@@ -130,11 +163,11 @@ func (s *Service) Runners(ctx context.Context) ([]RunnerView, error) {
 }
 
 // runnerView says what state a runner is in: Offline if it was silent for too
-// long, whatever else; then Maintenance, Busy, Idle.
+// long or signed off, whatever else; then Maintenance, Busy, Idle.
 func (s *Service) runnerView(r Runner, active int, now time.Time) RunnerView {
 	v := RunnerView{Runner: r, ActiveJobs: active}
 	switch {
-	case now.Sub(r.SeenAt) >= s.opts.OfflineAfter:
+	case r.offline(now, s.opts.OfflineAfter):
 		v.State = api.RunnerOffline
 	case r.Drain || r.Draining:
 		v.State = api.RunnerMaintenance

@@ -213,10 +213,18 @@ type Runner struct {
 	Drain, Draining bool
 	// Paused is a sentence about why the runner itself wants no new jobs for now;
 	// "" if it takes them.
-	Paused       string
+	Paused string
+	// SignedOff says that its process has ended in order and said so. Its session is
+	// over.
+	SignedOff    bool
 	RegisteredAt time.Time
 	// SeenAt is the last registration or heartbeat.
 	SeenAt time.Time
+}
+
+// offline reports whether the runner signed off, or was silent for so long.
+func (r *Runner) offline(now time.Time, after time.Duration) bool {
+	return r.SignedOff || now.Sub(r.SeenAt) >= after
 }
 
 // takesJobs reports whether the runner is to be given new jobs.

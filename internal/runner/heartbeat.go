@@ -5,6 +5,9 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	runnerv1 "github.com/tetryx/lynx-runner/proto/lynx/runner/v1"
 )
 
@@ -48,6 +51,21 @@ func (r *Runner) heartbeat(ctx context.Context) {
 		return
 	}
 	r.obey(response)
+}
+
+// leave tells the platform that this process ends, which need not wait then until
+// the runner was silent for long enough. It is tried once: a platform that does not
+// hear it, or knows no such call, finds out. A session that is over stays so: another
+// process may have the next.
+func (r *Runner) leave(ctx context.Context) {
+	bounded, cancel := outlive(ctx, r.pace.deliver)
+	defer cancel()
+	bounded, cancelCall := context.WithTimeout(bounded, r.pace.answer)
+	defer cancelCall()
+	_, err := r.deps.Platform.Leave(bounded, &runnerv1.LeaveRequest{SessionId: r.session.id(), Held: r.held()})
+	if err != nil && status.Code(err) != codes.Unimplemented {
+		r.log.Warn("the platform was not told that this runner ends", "error", err)
+	}
 }
 
 // obey does what a heartbeat brought back. Attempts that have ended meanwhile

@@ -49,6 +49,7 @@ type scriptedPlatform struct {
 	lost       map[string]bool
 	drained    bool
 	draining   bool // what the runner's last heartbeat said
+	leaves     []*runnerv1.LeaveRequest
 	// lastMoment is given out at the moment of a draining heartbeat.
 	lastMoment []*runnerv1.Assignment
 	// fail, if set, answers a method in the platform's place with an error.
@@ -237,6 +238,16 @@ func (p *scriptedPlatform) Heartbeat(_ context.Context, in *runnerv1.HeartbeatRe
 		}
 	})
 	return out, err
+}
+
+func (p *scriptedPlatform) Leave(_ context.Context, in *runnerv1.LeaveRequest) (*runnerv1.LeaveResponse, error) {
+	var err error
+	p.change(func() {
+		if err = p.refuse("Leave", in.GetSessionId()); err == nil {
+			p.leaves = append(p.leaves, in)
+		}
+	})
+	return &runnerv1.LeaveResponse{}, err
 }
 
 // listed is what is true in a set.

@@ -36,7 +36,8 @@
 // waited for. The end of Run's context is a hard stop: jobs are killed and
 // reported as infrastructure (runner_shutdown), which a platform requeues. A
 // result that cannot be delivered in time stays in the outbox and is delivered by
-// the next process with this state directory.
+// the next process with this state directory. In both cases the last word to the
+// platform is that the runner leaves, so that it is known to be offline at once.
 //
 // A job outlives a process of the runner that is killed. The next process with this
 // state directory takes it up: it holds the attempt from its first heartbeat on, and
@@ -251,6 +252,9 @@ func (r *Runner) Run(ctx context.Context) error {
 	loops.Go(func() { r.tails(life) })
 	r.work(ctx)
 	r.settle(ctx)
+	end()
+	loops.Wait() // no heartbeat may come after the last word
+	r.leave(ctx)
 	return ctx.Err()
 }
 

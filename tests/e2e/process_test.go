@@ -137,6 +137,9 @@ func TestTwoProcesses(t *testing.T) {
 	}
 	worker.signal(syscall.SIGTERM)
 	worker.ends(0)
+	if runner, err = c.Runner(t.Context(), "two-processes"); err != nil || runner.Status != api.RunnerOffline {
+		t.Errorf("a runner that has ended: %+v, %v", runner, err)
+	}
 	server.signal(syscall.SIGTERM)
 	server.ends(0)
 

@@ -91,6 +91,28 @@ func (r *runner) crash() {
 	r.w.after(r.w.between(time.Second, 100*time.Second), r.start)
 }
 
+// stop is a hard stop, which ends in order: jobs are given back, and the platform is
+// told. What is under way then may or may not arrive.
+func (r *runner) stop() {
+	if !r.up || r.session == "" {
+		return
+	}
+	for _, id := range slices.Sorted(maps.Keys(r.running)) {
+		c := r.running[id]
+		c.outcome = "infrastructure"
+		r.conclude(c)
+	}
+	var held []platform.AttemptRef
+	for _, id := range slices.Sorted(maps.Keys(r.outbox)) {
+		held = append(held, r.outbox[id].ref)
+	}
+	session := r.session
+	call(r, func(ctx context.Context, svc *platform.Service) (struct{}, error) {
+		return struct{}{}, svc.Leave(ctx, session, held)
+	}, func(struct{}, error) {})
+	r.crash()
+}
+
 // every does something again and again, as long as the process lives.
 func (r *runner) every(d time.Duration, do func()) {
 	process := r.process

@@ -93,7 +93,7 @@ func (w *world) fault() {
 		return
 	}
 	ctx, r := context.Background(), pick(w, w.runners...)
-	switch w.rng.IntN(9) {
+	switch w.rng.IntN(10) {
 	case 0, 1:
 		r.crash()
 	case 2:
@@ -121,6 +121,8 @@ func (w *world) fault() {
 			_, _, err := w.svc.RerunBatch(ctx, pick(w, w.batches...), []api.JobState{api.JobFailed, api.JobTimeout, api.JobCancelled})
 			w.must(err)
 		}
+	case 9:
+		r.stop()
 	}
 	w.after(w.between(time.Second, 30*time.Second), w.fault)
 }

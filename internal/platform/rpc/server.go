@@ -141,11 +141,7 @@ func (s *Server) Heartbeat(ctx context.Context, m *runnerv1.HeartbeatRequest) (*
 	if err := checkHeartbeat(m); err != nil {
 		return nil, s.status(ctx, err)
 	}
-	held := make([]platform.AttemptRef, len(m.GetHeld()))
-	for i, ref := range m.GetHeld() {
-		held[i] = attemptRef(ref)
-	}
-	wanted, err := s.svc.Heartbeat(ctx, m.GetSessionId(), held, m.GetDraining(), m.GetPaused())
+	wanted, err := s.svc.Heartbeat(ctx, m.GetSessionId(), attemptRefs(m.GetHeld()), m.GetDraining(), m.GetPaused())
 	if err != nil {
 		return nil, s.status(ctx, err)
 	}
@@ -174,6 +170,25 @@ func (s *Server) ReportResult(ctx context.Context, m *runnerv1.ReportResultReque
 		return nil, s.status(ctx, err)
 	}
 	return &runnerv1.ReportResultResponse{}, nil
+}
+
+// Leave implements runnerv1.RunnerServiceServer.
+func (s *Server) Leave(ctx context.Context, m *runnerv1.LeaveRequest) (*runnerv1.LeaveResponse, error) {
+	if err := checkLeave(m); err != nil {
+		return nil, s.status(ctx, err)
+	}
+	if err := s.svc.Leave(ctx, m.GetSessionId(), attemptRefs(m.GetHeld())); err != nil {
+		return nil, s.status(ctx, err)
+	}
+	return &runnerv1.LeaveResponse{}, nil
+}
+
+func attemptRefs(list []*runnerv1.AttemptRef) []platform.AttemptRef {
+	refs := make([]platform.AttemptRef, len(list))
+	for i, ref := range list {
+		refs[i] = attemptRef(ref)
+	}
+	return refs
 }
 
 func attemptRef(r *runnerv1.AttemptRef) platform.AttemptRef {

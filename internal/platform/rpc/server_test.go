@@ -369,6 +369,26 @@ func TestHeartbeatBringsBackWhatIsWanted(t *testing.T) {
 	}
 }
 
+// A runner that leaves is offline, its session is over, and what it was given and
+// does not name is somebody else's.
+func TestLeave(t *testing.T) {
+	w := start(t, open(t))
+	w.submit(t)
+	r := w.runner(t)
+	got := r.claim(2, 0)
+	leave := &runnerv1.LeaveRequest{SessionId: r.session, Held: []*runnerv1.AttemptRef{ref(got[0])}}
+	for range 2 { // it is idempotent
+		if _, err := r.rpc.Leave(t.Context(), leave); err != nil {
+			t.Fatal(err)
+		}
+	}
+	v, err := w.svc.Runner(t.Context(), "host-1.example")
+	if err != nil || v.State != api.RunnerOffline || v.ActiveJobs != 1 {
+		t.Errorf("%s with %d jobs, %v", v.State, v.ActiveJobs, err)
+	}
+	refused(t, r.started(got[0]), codes.Unauthenticated, runnerv1.ReasonUnknownSession)
+}
+
 func TestTheTokenIsNeeded(t *testing.T) {
 	w := start(t, open(t))
 	for name, opts := range map[string][]grpc.DialOption{

@@ -109,10 +109,21 @@ func checkHeartbeat(m *runnerv1.HeartbeatRequest) error {
 	if err := checkText("paused", m.GetPaused(), maxSentence); err != nil {
 		return err
 	}
-	if n := len(m.GetHeld()); n > maxHeld {
+	return checkHeld(m.GetHeld())
+}
+
+func checkLeave(m *runnerv1.LeaveRequest) error {
+	if err := checkSession(m.GetSessionId()); err != nil {
+		return err
+	}
+	return checkHeld(m.GetHeld())
+}
+
+func checkHeld(held []*runnerv1.AttemptRef) error {
+	if n := len(held); n > maxHeld {
 		return bad("held", "%d attempts; at most %d", n, maxHeld)
 	}
-	for i, ref := range m.GetHeld() {
+	for i, ref := range held {
 		if err := checkAttempt(fmt.Sprintf("held[%d]", i), ref); err != nil {
 			return err
 		}

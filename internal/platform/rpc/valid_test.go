@@ -91,8 +91,12 @@ func TestMalformedMessages(t *testing.T) {
 		} {
 			_, err := client.Heartbeat(t.Context(), &runnerv1.HeartbeatRequest{SessionId: "s", Held: []*runnerv1.AttemptRef{r}})
 			malformed(t, err, field)
+			_, err = client.Leave(t.Context(), &runnerv1.LeaveRequest{SessionId: "s", Held: []*runnerv1.AttemptRef{r}})
+			malformed(t, err, field)
 		}
 		_, err := client.Heartbeat(t.Context(), &runnerv1.HeartbeatRequest{})
+		malformed(t, err, "session_id")
+		_, err = client.Leave(t.Context(), &runnerv1.LeaveRequest{})
 		malformed(t, err, "session_id")
 		_, err = client.Heartbeat(t.Context(), &runnerv1.HeartbeatRequest{SessionId: "s", Paused: strings.Repeat("x", 1<<20)})
 		malformed(t, err, "paused")

@@ -88,7 +88,7 @@ func runnerOf(r *query.Runner) (platform.Runner, error) {
 		Version: r.Version, Hostname: r.Hostname, Executor: r.Executor,
 		GPUs:    r.Gpus,
 		Default: platform.Resources{CPUMillis: r.DefaultCpuMillis, MemoryBytes: r.DefaultMemoryBytes},
-		Drain:   r.Drain, Draining: r.Draining, Paused: r.Paused,
+		Drain:   r.Drain, Draining: r.Draining, Paused: r.Paused, SignedOff: r.SignedOff,
 		RegisteredAt: timeOf(r.RegisteredAt), SeenAt: timeOf(r.SeenAt),
 	}
 	if err := json.Unmarshal(r.Capabilities, &out.Capabilities); err != nil {

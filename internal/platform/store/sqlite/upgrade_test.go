@@ -47,7 +47,7 @@ func TestADatabaseOfTheFirstVersion(t *testing.T) {
 			t.Errorf("batch %+v", b)
 		}
 		r, err := tx.Runner("r")
-		if !r.Drain || r.Capabilities.CPUCores != 2 || r.GPUs != 0 || r.Default != (platform.Resources{}) || r.Paused != "" {
+		if !r.Drain || r.Capabilities.CPUCores != 2 || r.GPUs != 0 || r.Default != (platform.Resources{}) || r.Paused != "" || r.SignedOff {
 			t.Errorf("runner %+v", r)
 		}
 		return err

@@ -144,6 +144,7 @@ func (t *tx) PutRunner(r platform.Runner) error {
 		Version: r.Version, Hostname: r.Hostname, Executor: r.Executor, Capabilities: capabilities,
 		Drain: r.Drain, Draining: r.Draining, RegisteredAt: micros(r.RegisteredAt), SeenAt: micros(r.SeenAt),
 		Gpus: r.GPUs, DefaultCpuMillis: r.Default.CPUMillis, DefaultMemoryBytes: r.Default.MemoryBytes, Paused: r.Paused,
+		SignedOff: r.SignedOff,
 	})
 	if err != nil {
 		return failed(err, "runner", r.ID)

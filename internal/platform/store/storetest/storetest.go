@@ -150,7 +150,7 @@ func newRunner(id string) platform.Runner {
 			SupportedSimulationTypes: []string{"basilisk", "px4_sitl"},
 		},
 		GPUs: 3, Default: platform.Resources{CPUMillis: 500, MemoryBytes: 1 << 33},
-		Drain: true, Draining: true, Paused: "the disk is full", RegisteredAt: at(1), SeenAt: at(2),
+		Drain: true, Draining: true, Paused: "the disk is full", SignedOff: true, RegisteredAt: at(1), SeenAt: at(2),
 	}
 }
 

@@ -2779,6 +2779,96 @@ func (x *TailResponse) GetTelemetry() bool {
 	return false
 }
 
+type LeaveRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	SessionId string                 `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	// Attempts that have ended, and whose results the runner's next process will
+	// deliver. They keep their lease.
+	Held          []*AttemptRef `protobuf:"bytes,2,rep,name=held,proto3" json:"held,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaveRequest) Reset() {
+	*x = LeaveRequest{}
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaveRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaveRequest) ProtoMessage() {}
+
+func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaveRequest.ProtoReflect.Descriptor instead.
+func (*LeaveRequest) Descriptor() ([]byte, []int) {
+	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *LeaveRequest) GetSessionId() string {
+	if x != nil {
+		return x.SessionId
+	}
+	return ""
+}
+
+func (x *LeaveRequest) GetHeld() []*AttemptRef {
+	if x != nil {
+		return x.Held
+	}
+	return nil
+}
+
+type LeaveResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaveResponse) Reset() {
+	*x = LeaveResponse{}
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaveResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaveResponse) ProtoMessage() {}
+
+func (x *LeaveResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_lynx_runner_v1_runner_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaveResponse.ProtoReflect.Descriptor instead.
+func (*LeaveResponse) Descriptor() ([]byte, []int) {
+	return file_lynx_runner_v1_runner_proto_rawDescGZIP(), []int{40}
+}
+
 var File_lynx_runner_v1_runner_proto protoreflect.FileDescriptor
 
 const file_lynx_runner_v1_runner_proto_rawDesc = "" +
@@ -3016,7 +3106,12 @@ const file_lynx_runner_v1_runner_proto_rawDesc = "" +
 	"\n" +
 	"attempt_id\x18\x01 \x01(\tR\tattemptId\x12\x12\n" +
 	"\x04logs\x18\x02 \x01(\bR\x04logs\x12\x1c\n" +
-	"\ttelemetry\x18\x03 \x01(\bR\ttelemetry2\xa5\x05\n" +
+	"\ttelemetry\x18\x03 \x01(\bR\ttelemetry\"]\n" +
+	"\fLeaveRequest\x12\x1d\n" +
+	"\n" +
+	"session_id\x18\x01 \x01(\tR\tsessionId\x12.\n" +
+	"\x04held\x18\x02 \x03(\v2\x1a.lynx.runner.v1.AttemptRefR\x04held\"\x0f\n" +
+	"\rLeaveResponse2\xeb\x05\n" +
 	"\rRunnerService\x12M\n" +
 	"\bRegister\x12\x1f.lynx.runner.v1.RegisterRequest\x1a .lynx.runner.v1.RegisterResponse\x12P\n" +
 	"\tClaimJobs\x12 .lynx.runner.v1.ClaimJobsRequest\x1a!.lynx.runner.v1.ClaimJobsResponse\x12P\n" +
@@ -3025,7 +3120,8 @@ const file_lynx_runner_v1_runner_proto_rawDesc = "" +
 	"\fReportResult\x12#.lynx.runner.v1.ReportResultRequest\x1a$.lynx.runner.v1.ReportResultResponse\x12P\n" +
 	"\tListFiles\x12 .lynx.runner.v1.ListFilesRequest\x1a!.lynx.runner.v1.ListFilesResponse\x12O\n" +
 	"\bPutFiles\x12\x1f.lynx.runner.v1.PutFilesRequest\x1a .lynx.runner.v1.PutFilesResponse(\x01\x12E\n" +
-	"\x04Tail\x12\x1b.lynx.runner.v1.TailRequest\x1a\x1c.lynx.runner.v1.TailResponse(\x010\x01B=Z;github.com/tetryx/lynx-runner/proto/lynx/runner/v1;runnerv1b\x06proto3"
+	"\x04Tail\x12\x1b.lynx.runner.v1.TailRequest\x1a\x1c.lynx.runner.v1.TailResponse(\x010\x01\x12D\n" +
+	"\x05Leave\x12\x1c.lynx.runner.v1.LeaveRequest\x1a\x1d.lynx.runner.v1.LeaveResponseB=Z;github.com/tetryx/lynx-runner/proto/lynx/runner/v1;runnerv1b\x06proto3"
 
 var (
 	file_lynx_runner_v1_runner_proto_rawDescOnce sync.Once
@@ -3039,7 +3135,7 @@ func file_lynx_runner_v1_runner_proto_rawDescGZIP() []byte {
 	return file_lynx_runner_v1_runner_proto_rawDescData
 }
 
-var file_lynx_runner_v1_runner_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
+var file_lynx_runner_v1_runner_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_lynx_runner_v1_runner_proto_goTypes = []any{
 	(*Token)(nil),                 // 0: lynx.runner.v1.Token
 	(*AttemptRef)(nil),            // 1: lynx.runner.v1.AttemptRef
@@ -3080,18 +3176,20 @@ var file_lynx_runner_v1_runner_proto_goTypes = []any{
 	(*TelemetryChunk)(nil),        // 36: lynx.runner.v1.TelemetryChunk
 	(*TailEnd)(nil),               // 37: lynx.runner.v1.TailEnd
 	(*TailResponse)(nil),          // 38: lynx.runner.v1.TailResponse
-	nil,                           // 39: lynx.runner.v1.Result.MetricsEntry
-	(*durationpb.Duration)(nil),   // 40: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 41: google.protobuf.Timestamp
-	(*v1.Sample)(nil),             // 42: lynx.telemetry.v1.Sample
+	(*LeaveRequest)(nil),          // 39: lynx.runner.v1.LeaveRequest
+	(*LeaveResponse)(nil),         // 40: lynx.runner.v1.LeaveResponse
+	nil,                           // 41: lynx.runner.v1.Result.MetricsEntry
+	(*durationpb.Duration)(nil),   // 42: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 43: google.protobuf.Timestamp
+	(*v1.Sample)(nil),             // 44: lynx.telemetry.v1.Sample
 }
 var file_lynx_runner_v1_runner_proto_depIdxs = []int32{
 	0,  // 0: lynx.runner.v1.AttemptRef.token:type_name -> lynx.runner.v1.Token
 	2,  // 1: lynx.runner.v1.RegisterRequest.capabilities:type_name -> lynx.runner.v1.Capabilities
-	40, // 2: lynx.runner.v1.RegisterResponse.heartbeat_interval:type_name -> google.protobuf.Duration
-	40, // 3: lynx.runner.v1.RegisterResponse.offline_after:type_name -> google.protobuf.Duration
-	40, // 4: lynx.runner.v1.RegisterResponse.lease_duration:type_name -> google.protobuf.Duration
-	40, // 5: lynx.runner.v1.ClaimJobsRequest.wait:type_name -> google.protobuf.Duration
+	42, // 2: lynx.runner.v1.RegisterResponse.heartbeat_interval:type_name -> google.protobuf.Duration
+	42, // 3: lynx.runner.v1.RegisterResponse.offline_after:type_name -> google.protobuf.Duration
+	42, // 4: lynx.runner.v1.RegisterResponse.lease_duration:type_name -> google.protobuf.Duration
+	42, // 5: lynx.runner.v1.ClaimJobsRequest.wait:type_name -> google.protobuf.Duration
 	6,  // 6: lynx.runner.v1.ClaimJobsRequest.free:type_name -> lynx.runner.v1.Resources
 	8,  // 7: lynx.runner.v1.ClaimJobsResponse.assignments:type_name -> lynx.runner.v1.Assignment
 	0,  // 8: lynx.runner.v1.Assignment.token:type_name -> lynx.runner.v1.Token
@@ -3099,22 +3197,22 @@ var file_lynx_runner_v1_runner_proto_depIdxs = []int32{
 	10, // 10: lynx.runner.v1.Assignment.parameters:type_name -> lynx.runner.v1.Parameter
 	11, // 11: lynx.runner.v1.Assignment.compute:type_name -> lynx.runner.v1.Compute
 	12, // 12: lynx.runner.v1.Assignment.early_termination:type_name -> lynx.runner.v1.EarlyTermination
-	40, // 13: lynx.runner.v1.Compute.timeout:type_name -> google.protobuf.Duration
+	42, // 13: lynx.runner.v1.Compute.timeout:type_name -> google.protobuf.Duration
 	13, // 14: lynx.runner.v1.EarlyTermination.conditions:type_name -> lynx.runner.v1.Condition
 	1,  // 15: lynx.runner.v1.HeartbeatRequest.held:type_name -> lynx.runner.v1.AttemptRef
 	1,  // 16: lynx.runner.v1.ReportStartedRequest.attempt:type_name -> lynx.runner.v1.AttemptRef
-	41, // 17: lynx.runner.v1.ReportStartedRequest.started_at:type_name -> google.protobuf.Timestamp
+	43, // 17: lynx.runner.v1.ReportStartedRequest.started_at:type_name -> google.protobuf.Timestamp
 	1,  // 18: lynx.runner.v1.ReportResultRequest.attempt:type_name -> lynx.runner.v1.AttemptRef
 	20, // 19: lynx.runner.v1.ReportResultRequest.result:type_name -> lynx.runner.v1.Result
-	41, // 20: lynx.runner.v1.Result.started_at:type_name -> google.protobuf.Timestamp
-	41, // 21: lynx.runner.v1.Result.ended_at:type_name -> google.protobuf.Timestamp
+	43, // 20: lynx.runner.v1.Result.started_at:type_name -> google.protobuf.Timestamp
+	43, // 21: lynx.runner.v1.Result.ended_at:type_name -> google.protobuf.Timestamp
 	21, // 22: lynx.runner.v1.Result.usage:type_name -> lynx.runner.v1.Usage
 	22, // 23: lynx.runner.v1.Result.breach:type_name -> lynx.runner.v1.Breach
 	23, // 24: lynx.runner.v1.Result.telemetry:type_name -> lynx.runner.v1.TelemetrySummary
 	25, // 25: lynx.runner.v1.Result.artifacts:type_name -> lynx.runner.v1.Artifact
-	39, // 26: lynx.runner.v1.Result.metrics:type_name -> lynx.runner.v1.Result.MetricsEntry
+	41, // 26: lynx.runner.v1.Result.metrics:type_name -> lynx.runner.v1.Result.MetricsEntry
 	13, // 27: lynx.runner.v1.Breach.condition:type_name -> lynx.runner.v1.Condition
-	41, // 28: lynx.runner.v1.Breach.received_at:type_name -> google.protobuf.Timestamp
+	43, // 28: lynx.runner.v1.Breach.received_at:type_name -> google.protobuf.Timestamp
 	24, // 29: lynx.runner.v1.TelemetrySummary.variables:type_name -> lynx.runner.v1.VariableSummary
 	1,  // 30: lynx.runner.v1.ListFilesRequest.attempt:type_name -> lynx.runner.v1.AttemptRef
 	28, // 31: lynx.runner.v1.ListFilesResponse.files:type_name -> lynx.runner.v1.StoredFile
@@ -3125,28 +3223,31 @@ var file_lynx_runner_v1_runner_proto_depIdxs = []int32{
 	35, // 36: lynx.runner.v1.TailRequest.log:type_name -> lynx.runner.v1.LogChunk
 	36, // 37: lynx.runner.v1.TailRequest.telemetry:type_name -> lynx.runner.v1.TelemetryChunk
 	37, // 38: lynx.runner.v1.TailRequest.end:type_name -> lynx.runner.v1.TailEnd
-	42, // 39: lynx.runner.v1.TelemetryChunk.samples:type_name -> lynx.telemetry.v1.Sample
-	3,  // 40: lynx.runner.v1.RunnerService.Register:input_type -> lynx.runner.v1.RegisterRequest
-	5,  // 41: lynx.runner.v1.RunnerService.ClaimJobs:input_type -> lynx.runner.v1.ClaimJobsRequest
-	14, // 42: lynx.runner.v1.RunnerService.Heartbeat:input_type -> lynx.runner.v1.HeartbeatRequest
-	16, // 43: lynx.runner.v1.RunnerService.ReportStarted:input_type -> lynx.runner.v1.ReportStartedRequest
-	18, // 44: lynx.runner.v1.RunnerService.ReportResult:input_type -> lynx.runner.v1.ReportResultRequest
-	26, // 45: lynx.runner.v1.RunnerService.ListFiles:input_type -> lynx.runner.v1.ListFilesRequest
-	29, // 46: lynx.runner.v1.RunnerService.PutFiles:input_type -> lynx.runner.v1.PutFilesRequest
-	33, // 47: lynx.runner.v1.RunnerService.Tail:input_type -> lynx.runner.v1.TailRequest
-	4,  // 48: lynx.runner.v1.RunnerService.Register:output_type -> lynx.runner.v1.RegisterResponse
-	7,  // 49: lynx.runner.v1.RunnerService.ClaimJobs:output_type -> lynx.runner.v1.ClaimJobsResponse
-	15, // 50: lynx.runner.v1.RunnerService.Heartbeat:output_type -> lynx.runner.v1.HeartbeatResponse
-	17, // 51: lynx.runner.v1.RunnerService.ReportStarted:output_type -> lynx.runner.v1.ReportStartedResponse
-	19, // 52: lynx.runner.v1.RunnerService.ReportResult:output_type -> lynx.runner.v1.ReportResultResponse
-	27, // 53: lynx.runner.v1.RunnerService.ListFiles:output_type -> lynx.runner.v1.ListFilesResponse
-	32, // 54: lynx.runner.v1.RunnerService.PutFiles:output_type -> lynx.runner.v1.PutFilesResponse
-	38, // 55: lynx.runner.v1.RunnerService.Tail:output_type -> lynx.runner.v1.TailResponse
-	48, // [48:56] is the sub-list for method output_type
-	40, // [40:48] is the sub-list for method input_type
-	40, // [40:40] is the sub-list for extension type_name
-	40, // [40:40] is the sub-list for extension extendee
-	0,  // [0:40] is the sub-list for field type_name
+	44, // 39: lynx.runner.v1.TelemetryChunk.samples:type_name -> lynx.telemetry.v1.Sample
+	1,  // 40: lynx.runner.v1.LeaveRequest.held:type_name -> lynx.runner.v1.AttemptRef
+	3,  // 41: lynx.runner.v1.RunnerService.Register:input_type -> lynx.runner.v1.RegisterRequest
+	5,  // 42: lynx.runner.v1.RunnerService.ClaimJobs:input_type -> lynx.runner.v1.ClaimJobsRequest
+	14, // 43: lynx.runner.v1.RunnerService.Heartbeat:input_type -> lynx.runner.v1.HeartbeatRequest
+	16, // 44: lynx.runner.v1.RunnerService.ReportStarted:input_type -> lynx.runner.v1.ReportStartedRequest
+	18, // 45: lynx.runner.v1.RunnerService.ReportResult:input_type -> lynx.runner.v1.ReportResultRequest
+	26, // 46: lynx.runner.v1.RunnerService.ListFiles:input_type -> lynx.runner.v1.ListFilesRequest
+	29, // 47: lynx.runner.v1.RunnerService.PutFiles:input_type -> lynx.runner.v1.PutFilesRequest
+	33, // 48: lynx.runner.v1.RunnerService.Tail:input_type -> lynx.runner.v1.TailRequest
+	39, // 49: lynx.runner.v1.RunnerService.Leave:input_type -> lynx.runner.v1.LeaveRequest
+	4,  // 50: lynx.runner.v1.RunnerService.Register:output_type -> lynx.runner.v1.RegisterResponse
+	7,  // 51: lynx.runner.v1.RunnerService.ClaimJobs:output_type -> lynx.runner.v1.ClaimJobsResponse
+	15, // 52: lynx.runner.v1.RunnerService.Heartbeat:output_type -> lynx.runner.v1.HeartbeatResponse
+	17, // 53: lynx.runner.v1.RunnerService.ReportStarted:output_type -> lynx.runner.v1.ReportStartedResponse
+	19, // 54: lynx.runner.v1.RunnerService.ReportResult:output_type -> lynx.runner.v1.ReportResultResponse
+	27, // 55: lynx.runner.v1.RunnerService.ListFiles:output_type -> lynx.runner.v1.ListFilesResponse
+	32, // 56: lynx.runner.v1.RunnerService.PutFiles:output_type -> lynx.runner.v1.PutFilesResponse
+	38, // 57: lynx.runner.v1.RunnerService.Tail:output_type -> lynx.runner.v1.TailResponse
+	40, // 58: lynx.runner.v1.RunnerService.Leave:output_type -> lynx.runner.v1.LeaveResponse
+	50, // [50:59] is the sub-list for method output_type
+	41, // [41:50] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_lynx_runner_v1_runner_proto_init() }
@@ -3174,7 +3275,7 @@ func file_lynx_runner_v1_runner_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lynx_runner_v1_runner_proto_rawDesc), len(file_lynx_runner_v1_runner_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   40,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -30,6 +30,7 @@ const (
 	RunnerService_ListFiles_FullMethodName     = "/lynx.runner.v1.RunnerService/ListFiles"
 	RunnerService_PutFiles_FullMethodName      = "/lynx.runner.v1.RunnerService/PutFiles"
 	RunnerService_Tail_FullMethodName          = "/lynx.runner.v1.RunnerService/Tail"
+	RunnerService_Leave_FullMethodName         = "/lynx.runner.v1.RunnerService/Leave"
 )
 
 // RunnerServiceClient is the client API for RunnerService service.
@@ -82,6 +83,11 @@ type RunnerServiceClient interface {
 	// watches, the runner sends it. A runner that has lost the stream opens it
 	// again.
 	Tail(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[TailRequest, TailResponse], error)
+	// Leave says that this process of the runner ends in order and runs nothing any
+	// more: the runner is Offline at once, its session is over, and what it was given
+	// and does not name is given out again without waiting for a lease. Idempotent.
+	// A runner that vanishes without it is found out by its silence.
+	Leave(ctx context.Context, in *LeaveRequest, opts ...grpc.CallOption) (*LeaveResponse, error)
 }
 
 type runnerServiceClient struct {
@@ -178,6 +184,16 @@ func (c *runnerServiceClient) Tail(ctx context.Context, opts ...grpc.CallOption)
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type RunnerService_TailClient = grpc.BidiStreamingClient[TailRequest, TailResponse]
 
+func (c *runnerServiceClient) Leave(ctx context.Context, in *LeaveRequest, opts ...grpc.CallOption) (*LeaveResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LeaveResponse)
+	err := c.cc.Invoke(ctx, RunnerService_Leave_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // RunnerServiceServer is the server API for RunnerService service.
 // All implementations must embed UnimplementedRunnerServiceServer
 // for forward compatibility.
@@ -228,6 +244,11 @@ type RunnerServiceServer interface {
 	// watches, the runner sends it. A runner that has lost the stream opens it
 	// again.
 	Tail(grpc.BidiStreamingServer[TailRequest, TailResponse]) error
+	// Leave says that this process of the runner ends in order and runs nothing any
+	// more: the runner is Offline at once, its session is over, and what it was given
+	// and does not name is given out again without waiting for a lease. Idempotent.
+	// A runner that vanishes without it is found out by its silence.
+	Leave(context.Context, *LeaveRequest) (*LeaveResponse, error)
 	mustEmbedUnimplementedRunnerServiceServer()
 }
 
@@ -261,6 +282,9 @@ func (UnimplementedRunnerServiceServer) PutFiles(grpc.ClientStreamingServer[PutF
 }
 func (UnimplementedRunnerServiceServer) Tail(grpc.BidiStreamingServer[TailRequest, TailResponse]) error {
 	return status.Error(codes.Unimplemented, "method Tail not implemented")
+}
+func (UnimplementedRunnerServiceServer) Leave(context.Context, *LeaveRequest) (*LeaveResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Leave not implemented")
 }
 func (UnimplementedRunnerServiceServer) mustEmbedUnimplementedRunnerServiceServer() {}
 func (UnimplementedRunnerServiceServer) testEmbeddedByValue()                       {}
@@ -405,6 +429,24 @@ func _RunnerService_Tail_Handler(srv interface{}, stream grpc.ServerStream) erro
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type RunnerService_TailServer = grpc.BidiStreamingServer[TailRequest, TailResponse]
 
+func _RunnerService_Leave_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LeaveRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RunnerServiceServer).Leave(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RunnerService_Leave_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RunnerServiceServer).Leave(ctx, req.(*LeaveRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // RunnerService_ServiceDesc is the grpc.ServiceDesc for RunnerService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -435,6 +477,10 @@ var RunnerService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListFiles",
 			Handler:    _RunnerService_ListFiles_Handler,
+		},
+		{
+			MethodName: "Leave",
+			Handler:    _RunnerService_Leave_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -78,4 +78,5 @@ type Runner struct {
 	DefaultCpuMillis   int64
 	DefaultMemoryBytes int64
 	Paused             string
+	SignedOff          bool
 }

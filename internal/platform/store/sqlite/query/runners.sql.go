@@ -12,14 +12,15 @@ import (
 const putRunner = `-- name: PutRunner :exec
 INSERT INTO runners (id, installation_id, session_id, version, hostname, executor, capabilities,
                      drain, draining, registered_at, seen_at,
-                     gpus, default_cpu_millis, default_memory_bytes, paused)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                     gpus, default_cpu_millis, default_memory_bytes, paused, signed_off)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE
 SET installation_id = excluded.installation_id, session_id = excluded.session_id, version = excluded.version,
     hostname = excluded.hostname, executor = excluded.executor, capabilities = excluded.capabilities,
     drain = excluded.drain, draining = excluded.draining, registered_at = excluded.registered_at,
     seen_at = excluded.seen_at, gpus = excluded.gpus, default_cpu_millis = excluded.default_cpu_millis,
-    default_memory_bytes = excluded.default_memory_bytes, paused = excluded.paused
+    default_memory_bytes = excluded.default_memory_bytes, paused = excluded.paused,
+    signed_off = excluded.signed_off
 `
 
 type PutRunnerParams struct {
@@ -38,6 +39,7 @@ type PutRunnerParams struct {
 	DefaultCpuMillis   int64
 	DefaultMemoryBytes int64
 	Paused             string
+	SignedOff          bool
 }
 
 func (q *Queries) PutRunner(ctx context.Context, arg PutRunnerParams) error {
@@ -57,12 +59,13 @@ func (q *Queries) PutRunner(ctx context.Context, arg PutRunnerParams) error {
 		arg.DefaultCpuMillis,
 		arg.DefaultMemoryBytes,
 		arg.Paused,
+		arg.SignedOff,
 	)
 	return err
 }
 
 const runner = `-- name: Runner :one
-SELECT id, installation_id, session_id, version, hostname, executor, capabilities, drain, draining, registered_at, seen_at, gpus, default_cpu_millis, default_memory_bytes, paused FROM runners WHERE id = ?
+SELECT id, installation_id, session_id, version, hostname, executor, capabilities, drain, draining, registered_at, seen_at, gpus, default_cpu_millis, default_memory_bytes, paused, signed_off FROM runners WHERE id = ?
 `
 
 func (q *Queries) Runner(ctx context.Context, id string) (Runner, error) {
@@ -84,12 +87,13 @@ func (q *Queries) Runner(ctx context.Context, id string) (Runner, error) {
 		&i.DefaultCpuMillis,
 		&i.DefaultMemoryBytes,
 		&i.Paused,
+		&i.SignedOff,
 	)
 	return i, err
 }
 
 const runnerBySession = `-- name: RunnerBySession :one
-SELECT id, installation_id, session_id, version, hostname, executor, capabilities, drain, draining, registered_at, seen_at, gpus, default_cpu_millis, default_memory_bytes, paused FROM runners WHERE session_id = ?
+SELECT id, installation_id, session_id, version, hostname, executor, capabilities, drain, draining, registered_at, seen_at, gpus, default_cpu_millis, default_memory_bytes, paused, signed_off FROM runners WHERE session_id = ?
 `
 
 func (q *Queries) RunnerBySession(ctx context.Context, sessionID string) (Runner, error) {
@@ -111,12 +115,13 @@ func (q *Queries) RunnerBySession(ctx context.Context, sessionID string) (Runner
 		&i.DefaultCpuMillis,
 		&i.DefaultMemoryBytes,
 		&i.Paused,
+		&i.SignedOff,
 	)
 	return i, err
 }
 
 const runners = `-- name: Runners :many
-SELECT id, installation_id, session_id, version, hostname, executor, capabilities, drain, draining, registered_at, seen_at, gpus, default_cpu_millis, default_memory_bytes, paused FROM runners ORDER BY id
+SELECT id, installation_id, session_id, version, hostname, executor, capabilities, drain, draining, registered_at, seen_at, gpus, default_cpu_millis, default_memory_bytes, paused, signed_off FROM runners ORDER BY id
 `
 
 func (q *Queries) Runners(ctx context.Context) ([]Runner, error) {
@@ -144,6 +149,7 @@ func (q *Queries) Runners(ctx context.Context) ([]Runner, error) {
 			&i.DefaultCpuMillis,
 			&i.DefaultMemoryBytes,
 			&i.Paused,
+			&i.SignedOff,
 		); err != nil {
 			return nil, err
 		}
