@@ -10,30 +10,42 @@ import (
 	"github.com/tetryx/lynx-runner/api"
 )
 
-// breachRow measures, with both executors, on an idle host and on one whose cores
-// are all busy, how long after the arrival of a breaching sample every process of
-// the job is dead: the figure that each such result records.
+// breachRow measures, with both executors and in containers that jobs share, on an
+// idle host and on one whose cores are all busy, how long after the arrival of a
+// breaching sample every process of the job is dead: the figure that each such result
+// records. Beside it is how long the sample took from the job to the runner.
 func breachRow(ctx context.Context, w *world, o options) ([]line, error) {
 	var lines []line
-	for _, executor := range []string{"docker", "process"} {
-		more, err := w.breaches(ctx, executor, o.reps*o.jobs/2)
+	for _, m := range []breaches{
+		{"docker", "docker", breachStudy, w.benchJobs("docker")},
+		{"docker, shared container", "docker", breachShared, w.bothModes(1)},
+		{"process", "process", breachStudy, w.benchJobs("process")},
+	} {
+		more, err := w.breaches(ctx, m, max(1, o.reps*o.jobs/2))
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", executor, err)
+			return nil, fmt.Errorf("%s: %w", m.name, err)
 		}
 		lines = append(lines, more...)
 	}
 	return lines, nil
 }
 
-func (w *world) breaches(ctx context.Context, executor string, jobs int) (_ []line, err error) {
-	r, err := w.runner(ctx, executor, 1, w.benchJobs(executor)...)
+// breaches is one way to run the jobs.
+type breaches struct {
+	name, executor string
+	study          func(runs int) string
+	settings       []string
+}
+
+func (w *world) breaches(ctx context.Context, m breaches, jobs int) (_ []line, err error) {
+	r, err := w.runner(ctx, m.executor, 1, m.settings...)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, r.stop()) }()
 	var lines []line
 	for _, busy := range []int{0, runtime.NumCPU()} {
-		times, err := w.kills(ctx, jobs, busy)
+		kills, ways, err := w.kills(ctx, m.study(jobs), busy)
 		if err != nil {
 			return nil, err
 		}
@@ -41,38 +53,41 @@ func (w *world) breaches(ctx context.Context, executor string, jobs int) (_ []li
 		if busy > 0 {
 			host = fmt.Sprintf("%d busy cores", busy)
 		}
-		p99 := quantile(times, 0.99)
+		p99 := quantile(kills, 0.99)
 		lines = append(lines, line{
-			what: fmt.Sprintf("breach to dead, %s, %s, %d breaches", executor, host, jobs), bound: "p99 ≤ 50 ms",
-			ours: fmt.Sprintf("p50 %.1f ms, p99 %.1f ms", quantile(times, 0.5), p99), held: holds(p99 <= 50, ""),
+			what: fmt.Sprintf("breach to dead, %s, %s, %d breaches", m.name, host, jobs), bound: "p99 ≤ 50 ms",
+			ours: fmt.Sprintf("p50 %.1f ms, p99 %.1f ms; %.1f ms from the job to the runner before", quantile(kills, 0.5), p99, median(ways)),
+			held: holds(p99 <= 50, ""),
 		})
 	}
 	return lines, nil
 }
 
-// kills are the milliseconds of that many breaches, while so many processes do
-// nothing but use the CPU.
-func (w *world) kills(ctx context.Context, jobs, busy int) ([]float64, error) {
+// kills are the milliseconds of each breach of a study, from the job to the runner
+// (ways) and from there to the death of the last process (kills), while so many
+// processes do nothing but use the CPU.
+func (w *world) kills(ctx context.Context, study string, busy int) (kills, ways []float64, err error) {
 	for range busy {
 		spin := exec.Command(w.path("work/job"), "spin")
 		if err := spin.Start(); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		defer func() {
 			_ = spin.Process.Kill()
 			_ = spin.Wait()
 		}()
 	}
-	runs, _, err := w.run(ctx, breachStudy(jobs), api.OutcomeEarlyTermination)
+	runs, _, err := w.run(ctx, study, api.OutcomeEarlyTermination)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var times []float64
 	for _, r := range runs {
-		if r.Breach == nil || r.Breach.KillMilliseconds == nil {
-			return nil, fmt.Errorf("run %d has no time of its kill", r.RunIndex)
+		if r.Breach == nil || r.Breach.KillMilliseconds == nil || r.Breach.ReceivedAt == nil {
+			return nil, nil, fmt.Errorf("run %d has no time of its kill", r.RunIndex)
 		}
-		times = append(times, *r.Breach.KillMilliseconds)
+		kills = append(kills, *r.Breach.KillMilliseconds)
+		// The sample's time is when it was taken.
+		ways = append(ways, (float64(r.Breach.ReceivedAt.UnixMicro())-r.Breach.TimeSeconds*1e6)/1e3)
 	}
-	return times, nil
+	return kills, ways, nil
 }

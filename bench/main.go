@@ -19,6 +19,8 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -33,6 +35,11 @@ type options struct {
 	samples int
 	// idle is how long nothing is done.
 	idle time.Duration
+	// slots are the numbers of jobs at a time.
+	slots []int
+	// many is a number of jobs that are really run, large the size of a batch of
+	// which only a few are.
+	many, large int
 }
 
 func main() {
@@ -55,11 +62,21 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	flags.IntVar(&o.jobs, "jobs", 12, "jobs in each of them")
 	flags.IntVar(&o.samples, "samples", 200_000, "telemetry samples in each of them")
 	flags.DurationVar(&o.idle, "idle", 20*time.Second, "how long to watch an idle runner")
+	flags.IntVar(&o.many, "many", 10_000, "empty jobs between the first and the last look at memory")
+	flags.IntVar(&o.large, "large", 100_000, "runs of a large batch")
+	slots := flags.String("slots", "1,2,4", "numbers of jobs at a time, separated by commas")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if o.reps < 1 || o.jobs < 2 || o.samples < 1 {
-		return errors.New("-reps and -samples must be at least 1, -jobs at least 2")
+	for n := range strings.SplitSeq(*slots, ",") {
+		slots, err := strconv.Atoi(n)
+		if err != nil || slots < 1 {
+			return fmt.Errorf("-slots: %q is no number of slots", n)
+		}
+		o.slots = append(o.slots, slots)
+	}
+	if o.reps < 1 || o.jobs < 2 || o.samples < 1 || o.many < 1 || o.large < 1 {
+		return errors.New("-reps, -samples, -many and -large must be at least 1, -jobs at least 2")
 	}
 	chosen, err := choose(*names)
 	if err != nil {

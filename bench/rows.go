@@ -20,10 +20,17 @@ type row struct {
 var rows = []row{
 	{"slot", "slot time of an empty job", slotRow},
 	{"tutorial", "runs of the tutorial per second", tutorialRow},
+	{"batch", "runs of the tutorial per second in shared containers", batchRow},
+	{"rate", "empty jobs per second, and what runner and platform use for each", rateRow},
 	{"telemetry", "telemetry samples per second", telemetryRow},
+	{"latency", "from a telemetry sample to its acknowledgement", latencyRow},
 	{"breach", "from a breach to the end of the last process", breachRow},
 	{"idle", "what an idle runner uses", idleRow},
 	{"platform", "submission and claims", platformRow},
+	{"claim", "from submission to claim", claimRow},
+	{"first", "from submission to the start of the first run", firstRow},
+	{"memory", "what a runner keeps of very many jobs", memoryRow},
+	{"leftovers", "what all of this left behind", leftoversRow},
 }
 
 func rowNames() string {

@@ -28,11 +28,14 @@ func TestSmoke(t *testing.T) {
 	t.Setenv("GOTMPDIR", tmp)
 	var out bytes.Buffer
 	names := strings.ReplaceAll(rowNames(), ",platform", "")
-	args := "-root .. -reps 1 -jobs 2 -samples 400 -idle 100ms -rows " + names
+	args := "-root .. -reps 1 -jobs 2 -samples 400 -idle 100ms -slots 2 -many 10 -large 100 -rows " + names
 	if err := run(t.Context(), strings.Fields(args), &out); err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("%s", out.String())
+	if !strings.Contains(out.String(), "directories | 0 | 0 |") {
+		t.Error("something is left")
+	}
 	if left, err := filepath.Glob(filepath.Join(short, "*")); err != nil || len(left) > 0 {
 		t.Errorf("it left %v, %v", left, err)
 	}

@@ -23,7 +23,7 @@ func telemetryRow(ctx context.Context, w *world, o options) (_ []line, err error
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, r.stop()) }()
-	peer, err := w.receiver()
+	peer, err := w.receiver("receive")
 	if err != nil {
 		return nil, err
 	}
@@ -45,11 +45,11 @@ func telemetryRow(ctx context.Context, w *world, o options) (_ []line, err error
 				return nil, fmt.Errorf("of %d samples these were kept: %+v", samples, t)
 			}
 			ours = append(ours, runs[0].Metrics["samples_per_second"]/1000)
-			rate, err := w.bareRate(ctx, peer.address, samples, batch)
+			metrics, err := w.sendTo(ctx, peer, "send", samples, batch)
 			if err != nil {
 				return nil, err
 			}
-			peers = append(peers, rate/1000)
+			peers = append(peers, metrics["samples_per_second"]/1000)
 		}
 		ratio := ratios(ours, peers)
 		lines = append(lines, line{
@@ -67,8 +67,9 @@ type receiver struct {
 	address string
 }
 
-func (w *world) receiver() (*receiver, error) {
-	r := &receiver{cmd: exec.Command(w.path("work/job"), "receive")}
+// receiver starts a bare server, which is told which one.
+func (w *world) receiver(mode string) (*receiver, error) {
+	r := &receiver{cmd: exec.Command(w.path("work/job"), mode)}
 	out, err := r.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
@@ -90,28 +91,27 @@ func (r *receiver) close() {
 	_ = r.cmd.Wait()
 }
 
-// bareRate lets the job's program send to the bare server.
-func (w *world) bareRate(ctx context.Context, address string, samples, batch int) (float64, error) {
+// sendTo lets the job's program send to a bare server, and returns its metrics.
+func (w *world) sendTo(ctx context.Context, r *receiver, mode string, samples, batch int) (map[string]float64, error) {
 	dir := w.path("bare")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return 0, err
+		return nil, err
 	}
 	config := filepath.Join(dir, "run_config.json")
 	text := fmt.Sprintf(`{"parameters": {"samples": %d, "batch": %d}}`, samples, batch)
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
-		return 0, err
+		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, w.path("work/job"), "send")
-	cmd.Env = []string{"TETRYX_RUN_CONFIG=" + config, "TETRYX_OUTPUT_DIR=" + dir, "TETRYX_TELEMETRY_TARGET=" + address}
+	cmd := exec.CommandContext(ctx, w.path("work/job"), mode)
+	cmd.Env = []string{"TETRYX_RUN_CONFIG=" + config, "TETRYX_OUTPUT_DIR=" + dir, "TETRYX_TELEMETRY_TARGET=" + r.address}
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return 0, fmt.Errorf("sending to the bare server: %w: %s", err, out)
+		return nil, fmt.Errorf("sending to the bare server: %w: %s", err, out)
 	}
 	data, err := os.ReadFile(filepath.Join(dir, "summary.json"))
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	var summary struct {
-		Rate float64 `json:"samples_per_second"`
-	}
-	return summary.Rate, json.Unmarshal(data, &summary)
+	var metrics map[string]float64
+	err = json.Unmarshal(data, &metrics)
+	return metrics, err
 }

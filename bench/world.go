@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/moby/moby/client"
+
 	"github.com/tetryx/lynx-runner/api"
 )
 
@@ -26,11 +28,17 @@ type world struct {
 	client    *api.Client
 	server    *process
 	runners   int
+	engine    *client.Client
+	// before are the engine's volumes and networks at the beginning, watch the
+	// containers and jobs the ids of the jobs since then.
+	before []string
+	watch  *watcher
+	jobs   map[string]bool
 }
 
 // newWorld builds the programs and starts a platform.
 func newWorld(ctx context.Context, root string) (_ *world, err error) {
-	w := &world{}
+	w := &world{jobs: map[string]bool{}}
 	if w.root, err = filepath.Abs(root); err != nil {
 		return nil, err
 	}
@@ -46,7 +54,7 @@ func newWorld(ctx context.Context, root string) (_ *world, err error) {
 	if err := os.Chmod(w.dir, 0o755); err != nil {
 		return nil, err
 	}
-	if err := w.build(ctx); err != nil {
+	if err := errors.Join(w.build(ctx), w.connect(ctx)); err != nil {
 		return nil, err
 	}
 	socket := func(name string) string { return "unix://" + filepath.Join(w.dir, name) }
@@ -66,6 +74,18 @@ func newWorld(ctx context.Context, root string) (_ *world, err error) {
 
 func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
 
+// connect finds the engine, and begins to take note of what is there.
+func (w *world) connect(ctx context.Context) (err error) {
+	if w.engine, err = client.New(client.FromEnv); err != nil {
+		return err
+	}
+	if w.before, err = w.stores(ctx); err != nil {
+		return fmt.Errorf("no Docker engine answers: %w", err)
+	}
+	w.watch = watchContainers(ctx, w.engine, func(runner string) bool { return strings.HasPrefix(runner, runnerPrefix()) })
+	return nil
+}
+
 // build makes the programs and the directory of the benchmarks' jobs, in which an
 // empty file stands for each thing that the job can do.
 func (w *world) build(ctx context.Context) error {
@@ -75,8 +95,14 @@ func (w *world) build(ctx context.Context) error {
 	if err := errors.Join(cmd.Run(), os.Mkdir(w.path("work"), 0o755)); err != nil {
 		return fmt.Errorf("building the programs: %w", err)
 	}
-	for _, mode := range []string{"empty", "breach", "send"} {
+	for _, mode := range []string{"empty", "breach", "send", "ping"} {
 		if err := os.WriteFile(filepath.Join(w.dir, "work", mode), nil, 0o644); err != nil {
+			return err
+		}
+	}
+	for _, script := range []string{"empty.py", "breach.py"} {
+		text, err := os.ReadFile(filepath.Join(w.root, "bench/job", script))
+		if err := errors.Join(err, os.WriteFile(filepath.Join(w.dir, "work", script), text, 0o644)); err != nil {
 			return err
 		}
 	}
@@ -91,6 +117,9 @@ func (w *world) close() error {
 	}
 	if w.server != nil {
 		err = w.server.stop()
+	}
+	if w.engine != nil {
+		err = errors.Join(err, w.engine.Close())
 	}
 	return errors.Join(err, os.RemoveAll(w.dir))
 }
@@ -109,11 +138,19 @@ func (w *world) until(ctx context.Context, what string, ok func() bool) error {
 	return nil
 }
 
+// runnerPrefix begins the ids of this benchmark's runners: another one may run on the
+// same engine, where a runner removes what has its id and is not its own.
+func runnerPrefix() string { return fmt.Sprintf("bench-%d-", os.Getpid()) }
+
+func (w *world) runnerID() string {
+	w.runners++
+	return runnerPrefix() + strconv.Itoa(w.runners)
+}
+
 // runner starts a runner with that many slots; settings are lines of its
 // configuration. The caller stops it.
 func (w *world) runner(ctx context.Context, executor string, slots int, settings ...string) (*process, error) {
-	w.runners++
-	id := fmt.Sprintf("bench-%d", w.runners)
+	id := w.runnerID()
 	lines := append([]string{
 		"runner_id: " + id, "server: unix://" + w.path("grpc"), "executor: " + executor,
 		"output_root: " + w.path("out"), "state_dir: " + w.path("state-"+id), "runtime_dir: " + w.path("run-"+id),
@@ -154,10 +191,8 @@ func (w *world) run(ctx context.Context, study string, want api.Outcome) ([]api.
 	if err != nil {
 		return nil, 0, err
 	}
-	for status := (&api.BatchStatus{}); !status.Batch.Status.Terminal(); {
-		if status, err = w.client.WaitBatch(ctx, batch.BatchID, status.Revision, time.Minute); err != nil {
-			return nil, 0, err
-		}
+	if _, err := w.wait(ctx, batch.BatchID); err != nil {
+		return nil, 0, err
 	}
 	took := time.Since(began)
 	var runs []api.RunRow
@@ -169,8 +204,19 @@ func (w *world) run(ctx context.Context, study string, want api.Outcome) ([]api.
 			return nil, 0, fmt.Errorf("run %d is %s, not %s: %s", r.RunIndex, r.Status, want, message(r))
 		}
 		runs = append(runs, r)
+		w.jobs[r.JobID] = true
 	}
 	return runs, took, nil
+}
+
+// wait waits until a batch is over.
+func (w *world) wait(ctx context.Context, batch string) (status *api.BatchStatus, err error) {
+	for status = (&api.BatchStatus{}); !status.Batch.Status.Terminal(); {
+		if status, err = w.client.WaitBatch(ctx, batch, status.Revision, time.Minute); err != nil {
+			return nil, err
+		}
+	}
+	return status, nil
 }
 
 func message(r api.RunRow) string {

@@ -4,7 +4,10 @@
 //	empty    nothing
 //	breach   starts a child, sends a sample that breaks the study's rule, and stays
 //	send     sends samples as fast as they are taken, and reports how fast
-//	receive  serves a bare gRPC stream that does nothing with samples
+//	ping     sends a sample, waits until it is acknowledged, and reports how long
+//	receive  serves a bare gRPC stream that does nothing with samples but acknowledge
+//	         the last of them
+//	answer   serves one that acknowledges each
 //	spin     keeps one core busy
 package main
 
@@ -19,6 +22,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -42,8 +46,12 @@ func run(mode string) error {
 		return breach()
 	case "send":
 		return send()
+	case "ping":
+		return ping()
 	case "receive":
-		return receive()
+		return serve(false)
+	case "answer":
+		return serve(true)
 	case "spin":
 		for n := 0; ; n++ { // until it is killed
 			_ = n
@@ -79,9 +87,10 @@ func breach() error {
 		return err
 	}
 	for i, x := range []float64{0, 2} {
+		now := float64(time.Now().UnixMicro()) / 1e6
 		if err := stream.Send(&telemetryv1.StreamRequest{
 			Sequence: uint64(i + 1),
-			Samples:  []*telemetryv1.Sample{{TimeSeconds: float64(i), Values: []*telemetryv1.Value{{Name: "x", Value: x}}}},
+			Samples:  []*telemetryv1.Sample{{TimeSeconds: now, Values: []*telemetryv1.Value{{Name: "x", Value: x}}}},
 		}); err != nil {
 			return err
 		}
@@ -118,11 +127,7 @@ func send() error {
 	}
 	request := &telemetryv1.StreamRequest{}
 	for range size {
-		sample := &telemetryv1.Sample{TimeSeconds: 1}
-		for v := range 7 {
-			sample.Values = append(sample.Values, &telemetryv1.Value{Name: fmt.Sprintf("orbit.v%d", v), Value: float64(v), Unit: "km"})
-		}
-		request.Samples = append(request.Samples, sample)
+		request.Samples = append(request.Samples, sample())
 	}
 	began := time.Now()
 	sent := make(chan error, 1)
@@ -147,20 +152,66 @@ func send() error {
 	if err := <-sent; err != nil {
 		return err
 	}
-	summary, err := json.Marshal(map[string]float64{"samples_per_second": float64(samples) / took.Seconds()})
+	return report(map[string]float64{"samples_per_second": float64(samples) / took.Seconds()})
+}
+
+// sample has seven variables.
+func sample() *telemetryv1.Sample {
+	s := &telemetryv1.Sample{TimeSeconds: 1}
+	for v := range 7 {
+		s.Values = append(s.Values, &telemetryv1.Value{Name: fmt.Sprintf("orbit.v%d", v), Value: float64(v), Unit: "km"})
+	}
+	return s
+}
+
+// report writes the run's metrics.
+func report(metrics map[string]float64) error {
+	summary, err := json.Marshal(metrics)
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(filepath.Join(os.Getenv("TETRYX_OUTPUT_DIR"), "summary.json"), summary, 0o644)
 }
 
-// bare receives, and acknowledges the last.
+// pause is between two samples of ping, as in a simulation that runs somewhat faster
+// than it can be watched.
+const pause = 25 * time.Millisecond
+
+// ping measures how long it takes from a sample until its acknowledgement, which says
+// that it was judged and written down.
+func ping() error {
+	samples, _, err := parameters()
+	if err != nil {
+		return err
+	}
+	stream, err := open(context.Background())
+	if err != nil {
+		return err
+	}
+	took := make([]float64, samples)
+	for i := range took {
+		began := time.Now()
+		if err := stream.Send(&telemetryv1.StreamRequest{Sequence: uint64(i + 1), Samples: []*telemetryv1.Sample{sample()}}); err != nil {
+			return err
+		}
+		if _, err := stream.Recv(); err != nil {
+			return err
+		}
+		took[i] = time.Since(began).Seconds() * 1000
+		time.Sleep(pause)
+	}
+	slices.Sort(took)
+	return report(map[string]float64{"p50_ms": took[samples/2], "p99_ms": took[samples*99/100]})
+}
+
+// bare receives, and acknowledges each message or only the last.
 type bare struct {
 	telemetryv1.UnimplementedTelemetryServiceServer
+	each bool
 }
 
 // Stream implements the service.
-func (bare) Stream(s grpc.BidiStreamingServer[telemetryv1.StreamRequest, telemetryv1.StreamResponse]) error {
+func (b bare) Stream(s grpc.BidiStreamingServer[telemetryv1.StreamRequest, telemetryv1.StreamResponse]) error {
 	var last uint64
 	for {
 		r, err := s.Recv()
@@ -171,17 +222,22 @@ func (bare) Stream(s grpc.BidiStreamingServer[telemetryv1.StreamRequest, telemet
 			return err
 		}
 		last = r.GetSequence()
+		if b.each {
+			if err := s.Send(&telemetryv1.StreamResponse{AcknowledgedSequence: last}); err != nil {
+				return err
+			}
+		}
 	}
 }
 
-// receive says where it listens.
-func receive() error {
+// serve says where it listens.
+func serve(each bool) error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
 	fmt.Println(l.Addr())
 	server := grpc.NewServer()
-	telemetryv1.RegisterTelemetryServiceServer(server, bare{})
+	telemetryv1.RegisterTelemetryServiceServer(server, bare{each: each})
 	return server.Serve(l)
 }

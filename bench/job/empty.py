@@ -1,0 +1,1 @@
+# Nothing: what a job costs that is not its own.
