@@ -23,6 +23,7 @@ import (
 
 	"github.com/tetryx/lynx-runner/executor"
 	"github.com/tetryx/lynx-runner/executor/executortest/facts"
+	"github.com/tetryx/lynx-runner/executor/internal/cgroup"
 )
 
 // engineSpec is a run of the test program in a container, with directories of
@@ -216,7 +217,8 @@ func TestKilledGoesFirst(t *testing.T) {
 	spec := engineSpec(t, "sleep")
 	h := engineStart(t, testExecutor(t), spec)
 	ready(t, spec)
-	h.init.hurry()
+	h.cgroup.Hurry()
+	cgroup.HurryProcess(h.init.pid)
 	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", h.init.pid))
 	if err != nil || len(threads) == 0 {
 		t.Fatal(threads, err)
@@ -228,11 +230,11 @@ func TestKilledGoesFirst(t *testing.T) {
 			t.Errorf("thread %d: %+v, %v", id, a, err)
 		}
 	}
-	if err := h.cgroup.liftQuota(); err != nil {
-		t.Error(err)
-	}
-	if got, err := os.ReadFile(h.cgroup.quota); err != nil || !strings.HasPrefix(string(got), h.cgroup.unlimited) {
-		t.Errorf("the quota is %q, %v", got, err)
+	for _, lifted := range [][2]string{{"cpu.cfs_quota_us", "-1\n"}, {"cpu.shares", "262144\n"}, {"cpu.max", "max"}, {"cpu.weight", "10000\n"}} {
+		got, err := os.ReadFile(h.cgroup.File("cpu", lifted[0]))
+		if err == nil && !strings.HasPrefix(string(got), lifted[1]) {
+			t.Errorf("%s is %q, want %q", lifted[0], got, lifted[1])
+		}
 	}
 }
 

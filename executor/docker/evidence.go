@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/tetryx/lynx-runner/executor"
+	"github.com/tetryx/lynx-runner/executor/internal/cgroup"
 	"github.com/tetryx/lynx-runner/internal/shim"
 )
 
@@ -20,7 +21,7 @@ type evidence struct {
 	logs       executor.Logs
 	logProblem string
 	// counters are the cgroup's, if any could be read.
-	counters counters
+	counters cgroup.Counters
 	// killed says that this executor killed the container.
 	killed bool
 	// brokeOff says that the engine was away while the container ran, or ended.
@@ -50,8 +51,8 @@ type record struct {
 func (v evidence) exit() executor.Exit {
 	x := executor.Exit{
 		Started: v.started, Ended: v.ended,
-		OOM:   executor.OOM{Killed: v.counters.oomKills, Limit: v.memoryLimit},
-		Usage: executor.Usage{Wall: max(0, v.ended.Sub(v.started)), CPU: v.counters.cpu, PeakMemory: v.counters.peak},
+		OOM:   executor.OOM{Killed: v.counters.OOMKills, Limit: v.memoryLimit},
+		Usage: executor.Usage{Wall: max(0, v.ended.Sub(v.started)), CPU: v.counters.CPU, PeakMemory: v.counters.Peak},
 		Logs:  v.logs,
 	}
 	if v.logProblem != "" {
@@ -168,7 +169,7 @@ func (v evidence) decideExternal(x *executor.Exit) {
 
 // outOfMemory says that the kernel killed for want of memory in the container.
 func (v evidence) outOfMemory() bool {
-	return v.counters.oomKills > 0 || (v.record != nil && v.record.oomKilled)
+	return v.counters.OOMKills > 0 || (v.record != nil && v.record.oomKilled)
 }
 
 func because(text string) string {

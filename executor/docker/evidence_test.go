@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tetryx/lynx-runner/executor"
+	"github.com/tetryx/lynx-runner/executor/internal/cgroup"
 	"github.com/tetryx/lynx-runner/internal/shim"
 )
 
@@ -114,7 +115,7 @@ func withoutReport() map[string]verdict {
 			executor.Exit{Known: true, Code: 137, Signal: 9}, "ran out of memory",
 		},
 		"no report, out of memory by the cgroup": {
-			evidence{record: &record{exitCode: 137}, counters: counters{oomKills: 1}},
+			evidence{record: &record{exitCode: 137}, counters: cgroup.Counters{OOMKills: 1}},
 			executor.Exit{Known: true, Code: 137, Signal: 9}, "ran out of memory",
 		},
 		"no report, at the shim's deadline": {
@@ -161,7 +162,7 @@ func TestEvidenceOfUsage(t *testing.T) {
 	start := time.Unix(100, 0)
 	seen := evidence{
 		record: &record{exitCode: 137, oomKilled: true}, killed: true, memoryLimit: 64,
-		counters: counters{peak: 60, oomKills: 2, cpu: time.Second}, started: start, ended: start.Add(3 * time.Second),
+		counters: cgroup.Counters{Peak: 60, OOMKills: 2, CPU: time.Second}, started: start, ended: start.Add(3 * time.Second),
 	}
 	x := seen.exit()
 	if x.Usage != (executor.Usage{Wall: 3 * time.Second, CPU: time.Second, PeakMemory: 60}) {
@@ -174,7 +175,7 @@ func TestEvidenceOfUsage(t *testing.T) {
 	if got := seen.exit().Usage; got != (executor.Usage{Wall: 5 * time.Microsecond, CPU: 6 * time.Microsecond, PeakMemory: 60}) {
 		t.Errorf("with a report: %+v, want the cgroup's peak and the shim's times", got)
 	}
-	seen.counters = counters{}
+	seen.counters = cgroup.Counters{}
 	if got := seen.exit().Usage.PeakMemory; got != 7 {
 		t.Errorf("without a cgroup: a peak of %d, want the largest process, 7", got)
 	}

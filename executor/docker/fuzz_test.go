@@ -17,6 +17,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"github.com/tetryx/lynx-runner/executor"
+	"github.com/tetryx/lynx-runner/executor/internal/cgroup"
 )
 
 // answers is an engine that answers every request the same.
@@ -66,7 +67,7 @@ func FuzzInspect(f *testing.F) {
 		}
 		r := newRecord(c.State)
 		x := evidence{
-			record: r, killed: killed, counters: counters{oomKills: max(0, oomKills)}, memoryLimit: c.HostConfig.Memory,
+			record: r, killed: killed, counters: cgroup.Counters{OOMKills: max(0, oomKills)}, memoryLimit: c.HostConfig.Memory,
 			started: engineTime(c.State.StartedAt), ended: engineTime(c.State.FinishedAt),
 		}.exit()
 		switch {
@@ -188,27 +189,6 @@ func FuzzVolumes(f *testing.F) {
 	})
 }
 
-// FuzzCounters: whatever the files of a cgroup hold, no counter is negative.
-func FuzzCounters(f *testing.F) {
-	f.Add([]byte("4096\n"), []byte("low 0\noom 1\noom_kill 1\n"), []byte("usage_usec 5\nuser_usec 3\n"), true)
-	f.Add([]byte("max"), []byte("oom_kill -1"), []byte("usage_usec 9223372036854775807\n"), true)
-	f.Add([]byte("99999999999999999999"), []byte("oom_kill\noom_kill 3"), []byte("-7"), false)
-	f.Fuzz(func(t *testing.T, peak, events, cpu []byte, v2 bool) {
-		dir := t.TempDir()
-		files := cgroupFiles{peak: filepath.Join(dir, "p"), events: filepath.Join(dir, "e"), cpu: filepath.Join(dir, "c"), parseCPU: nanoseconds}
-		if v2 {
-			files.parseCPU = usageUsec
-		}
-		if err := errors.Join(os.WriteFile(files.peak, peak, 0o600), os.WriteFile(files.events, events, 0o600), os.WriteFile(files.cpu, cpu, 0o600)); err != nil {
-			t.Fatal(err)
-		}
-		c, err := files.read()
-		if err != nil || c.peak < 0 || c.oomKills < 0 || c.cpu < 0 {
-			t.Errorf("%+v, %v", c, err)
-		}
-	})
-}
-
 // FuzzFindCgroup: the files of a process's cgroup lie below the mounts of the
 // cgroup file systems, whatever its paths are called.
 func FuzzFindCgroup(f *testing.F) {
@@ -223,13 +203,13 @@ func FuzzFindCgroup(f *testing.F) {
 			os.WriteFile(filepath.Join(dir, "7", "cgroup"), text, 0o600)); err != nil {
 			t.Fatal(err)
 		}
-		files, err := findCgroup(dir, sys, 7)
+		g, err := findCgroup(dir, sys, 7, "x")
 		if err != nil {
 			return
 		}
-		for _, file := range []string{files.peak, files.events, files.cpu, files.quota} {
-			if file != "" && !strings.HasPrefix(file, sys+"/") {
-				t.Errorf("%q is read for %q", file, text)
+		for _, path := range g.Dirs {
+			if !strings.HasPrefix(path, sys+"/") {
+				t.Errorf("%q is read for %q", path, text)
 			}
 		}
 	})

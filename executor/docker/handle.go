@@ -14,6 +14,7 @@ import (
 	"github.com/moby/moby/api/types/container"
 
 	"github.com/tetryx/lynx-runner/executor"
+	"github.com/tetryx/lynx-runner/executor/internal/cgroup"
 	"github.com/tetryx/lynx-runner/internal/shim/control"
 )
 
@@ -47,7 +48,7 @@ type handle struct {
 
 	control *control.Server // nil where it could not be opened
 	init    *initProcess    // nil where the init can't be opened from here
-	cgroup  cgroupFiles
+	cgroup  cgroup.Group
 
 	// brokeOff says that the engine was away since the container was started here;
 	// it belongs to follow.
@@ -137,8 +138,13 @@ func (h *handle) Kill(ctx context.Context) (time.Time, error) {
 // killDirectly kills without the engine and says whether that can work.
 func (h *handle) killDirectly() bool {
 	if h.init != nil && h.init.kill() == nil {
-		h.init.hurry()
-		_ = h.cgroup.liftQuota() // for a runner with the right to
+		// Else the rest of the container dies only after the last thread of its init,
+		// and all of it with a job's share of the CPU. It is worth trying only.
+		h.cgroup.Hurry()
+		cgroup.HurryProcess(h.init.pid)
+		if err := h.cgroup.Kill(); err != nil {
+			h.exec.log.Debug("the container's cgroup can't be killed", "attempt", h.attempt, "error", err)
+		}
 		return true
 	}
 	return h.control != nil && h.control.Kill() == nil
@@ -256,9 +262,7 @@ func (h *handle) untilGone(ctx context.Context, waiting exited, seen *evidence) 
 			h.takeReport(seen)
 		case <-h.gone:
 			// The cgroup outlives the processes for some milliseconds.
-			if c, err := h.cgroup.read(); err == nil {
-				seen.counters = c
-			}
+			h.takeCounters(seen)
 			// The report may have come at the same moment.
 			if h.control != nil {
 				h.control.Settle(settleWithin)
@@ -297,11 +301,15 @@ func (h *handle) rewait(ctx context.Context, waiting exited) (exited, error) {
 }
 
 func (h *handle) takeReport(seen *evidence) {
-	if c, err := h.cgroup.read(); err == nil {
-		seen.counters = c
-	}
+	h.takeCounters(seen)
 	h.takeLateReport(seen)
 	_ = h.control.Ack() // a shim that is gone needs none
+}
+
+func (h *handle) takeCounters(seen *evidence) {
+	if c, ok := h.cgroup.Counters(); ok {
+		seen.counters = c
+	}
 }
 
 func (h *handle) takeLateReport(seen *evidence) {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -82,26 +81,6 @@ func (p *initProcess) kill() error {
 		return nil
 	}
 	return sendErr
-}
-
-// hurry lets a killed process die at once, where its right to the CPU is a small
-// share of what its children use: each of its threads has to run for that, and
-// the kernel kills the rest of the container only with the last of them. It does
-// what it may.
-func (p *initProcess) hurry() {
-	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", p.pid))
-	if err != nil {
-		return
-	}
-	for _, t := range threads {
-		id, err := strconv.Atoi(t.Name())
-		if err != nil {
-			continue
-		}
-		if unix.SchedSetAttr(id, &unix.SchedAttr{Policy: unix.SCHED_FIFO, Priority: 1}, 0) != nil {
-			_ = unix.SchedSetAttr(id, &unix.SchedAttr{Policy: unix.SCHED_NORMAL, Nice: -20}, 0)
-		}
-	}
 }
 
 // wait returns the time at which the process was gone, or an error once close

@@ -115,97 +115,52 @@ func writeFiles(t *testing.T, files map[string]string) string {
 	return dir
 }
 
-func TestCgroup(t *testing.T) {
+func TestFindCgroup(t *testing.T) {
 	const id = "0f3d"
 	for name, c := range map[string]struct {
-		files map[string]string
-		want  counters
+		text string
+		want map[string]string
 	}{
 		"version 1": {
-			map[string]string{
-				"proc/7/cgroup": "12:cpu,cpuacct:/docker/" + id + "\n4:memory:/docker/" + id + "\n1:name=systemd:/docker/" + id + "\n0::/system.slice\n",
-				"sys/memory/docker/" + id + "/memory.max_usage_in_bytes": "1048576\n",
-				"sys/memory/docker/" + id + "/memory.oom_control":        "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n",
-				"sys/cpuacct/docker/" + id + "/cpuacct.usage":            "1500000000\n",
-			},
-			counters{peak: 1 << 20, oomKills: 2, cpu: 1500 * time.Millisecond},
+			"12:cpu,cpuacct:/docker/" + id + "\n4:memory:/docker/" + id + "\n5:pids:/docker/" + id + "\n1:name=systemd:/docker/" + id + "\n0::/system.slice\n",
+			map[string]string{"memory": "memory/docker/" + id, "pids": "pids/docker/" + id, "cpu": "cpu/docker/" + id, "cpuacct": "cpuacct/docker/" + id},
+		},
+		"version 1, cpu not the container's": {
+			"5:memory:/docker/" + id + "\n4:cpu,cpuacct:/docker\n", map[string]string{"memory": "memory/docker/" + id},
 		},
 		"version 2": {
+			"0::/system.slice/docker-" + id + ".scope\n",
 			map[string]string{
-				"proc/7/cgroup": "0::/system.slice/docker-" + id + ".scope\n",
-				"sys/system.slice/docker-" + id + ".scope/memory.peak":   "2097152\n",
-				"sys/system.slice/docker-" + id + ".scope/memory.events": "low 0\nhigh 0\nmax 9\noom 1\noom_kill 1\noom_group_kill 0\n",
-				"sys/system.slice/docker-" + id + ".scope/cpu.stat":      "usage_usec 250000\nuser_usec 1\n",
+				"": "system.slice/docker-" + id + ".scope", "memory": "system.slice/docker-" + id + ".scope", "pids": "system.slice/docker-" + id + ".scope",
+				"cpu": "system.slice/docker-" + id + ".scope", "cpuacct": "system.slice/docker-" + id + ".scope",
 			},
-			counters{peak: 2 << 20, oomKills: 1, cpu: 250 * time.Millisecond},
 		},
-		"version 2 before Linux 5.19": {
-			map[string]string{
-				"proc/7/cgroup":         "0::/x\n",
-				"sys/x/memory.events":   "oom_kill 0\n",
-				"sys/x/cpu.stat":        "usage_usec 1\n",
-				"sys/x/memory.current":  "5\n",
-				"sys/x/memory.max.what": "\n",
-			},
-			counters{cpu: time.Microsecond},
-		},
+		"no memory controller":       {"3:cpuset:/docker/" + id + "\n", nil},
+		"the engine's own":           {"0::/user.slice/docker.service\n", nil},
+		"version 1, the engine's":    {"5:memory:/docker\n1:name=systemd:/docker/" + id + "\n0::/docker/" + id + "\n", nil},
+		"outside of what is mounted": {"0::/../docker/" + id + "\n", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := writeFiles(t, c.files)
-			files, err := findCgroup(filepath.Join(dir, "proc"), filepath.Join(dir, "sys"), 7)
-			if err != nil {
-				t.Fatal(err)
+			files := map[string]string{"proc/7/cgroup": c.text}
+			for _, dir := range c.want {
+				files["sys/"+dir+"/cgroup.procs"] = ""
 			}
-			if got, err := files.read(); err != nil || got != c.want {
-				t.Errorf("got %+v, %v; want %+v", got, err, c.want)
+			dir := writeFiles(t, files)
+			g, err := findCgroup(filepath.Join(dir, "proc"), filepath.Join(dir, "sys"), 7, id)
+			if (err != nil) != (c.want == nil) || len(g.Dirs) != len(c.want) || c.want != nil && g.V2 != (c.want[""] != "") {
+				t.Fatalf("%+v, %v", g, err)
+			}
+			for controller, want := range c.want {
+				if got := g.Dirs[controller]; got != filepath.Join(dir, "sys", want) {
+					t.Errorf("%q is looked for in %q, want %q", controller, got, want)
+				}
 			}
 			if err := os.RemoveAll(filepath.Join(dir, "sys")); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := files.read(); err == nil {
-				t.Error("reading a cgroup that is gone: no error")
+			if _, err := findCgroup(filepath.Join(dir, "proc"), filepath.Join(dir, "sys"), 7, id); err == nil {
+				t.Error("a cgroup that is gone is found")
 			}
 		})
 	}
-	dir := writeFiles(t, map[string]string{"proc/7/cgroup": "3:cpuset:/x\n"})
-	if _, err := findCgroup(filepath.Join(dir, "proc"), dir, 7); err == nil {
-		t.Error("a process without a memory controller: no error")
-	}
-	if _, err := (cgroupFiles{}).read(); err == nil {
-		t.Error("no cgroup: no error")
-	}
-}
-
-func TestLiftQuota(t *testing.T) {
-	for name, c := range map[string]struct {
-		cgroup, file, want string
-	}{
-		"version 1":               {"5:memory:/docker/x\n4:cpu,cpuacct:/docker/x\n", "cpu/docker/x/cpu.cfs_quota_us", "-1"},
-		"version 1, cpu not ours": {"5:memory:/docker/x\n4:cpu,cpuacct:/docker\n", "cpu/docker/cpu.cfs_quota_us", "100000"},
-		"version 2":               {"0::/docker/x\n", "docker/x/cpu.max", "max"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			dir := writeFiles(t, map[string]string{"proc/7/cgroup": c.cgroup, "sys/" + c.file: "100000", "sys/memory/docker/x/y": ""})
-			files, err := findCgroup(filepath.Join(dir, "proc"), filepath.Join(dir, "sys"), 7)
-			if err != nil {
-				t.Fatal(err)
-			}
-			err = files.liftQuota()
-			got, _ := os.ReadFile(filepath.Join(dir, "sys", c.file))
-			if want := c.want + "100000"[len(c.want):]; string(got) != want || (err != nil) != (c.want == "100000") {
-				t.Errorf("the quota is %q, %v; want %q", got, err, want)
-			}
-		})
-	}
-}
-
-func FuzzParseCgroups(f *testing.F) {
-	f.Add("12:cpu,cpuacct:/docker/x\n0::/a:b\n")
-	f.Fuzz(func(t *testing.T, text string) {
-		for controller := range parseCgroups(text) {
-			if len(controller) > len(text) {
-				t.Errorf("%q", controller)
-			}
-		}
-	})
 }

@@ -35,11 +35,8 @@ func (h *handle) Served() <-chan executor.ServedNews {
 
 // OOMKills implements executor.ServingHandle.
 func (h *handle) OOMKills() int64 {
-	c, err := h.cgroup.read()
-	if err != nil {
-		return 0
-	}
-	return c.oomKills
+	c, _ := h.cgroup.Counters()
+	return c.OOMKills
 }
 
 // servedNews puts a shim's message into the executor's terms.

@@ -280,7 +280,7 @@ func (h *handle) hold(c container.InspectResponse) {
 		return
 	}
 	h.init = init
-	if h.cgroup, err = findCgroup("/proc", "/sys/fs/cgroup", pid); err != nil {
+	if h.cgroup, err = findCgroup("/proc", "/sys/fs/cgroup", pid, h.id); err != nil {
 		h.exec.log.Debug("the container's cgroup can't be read", "attempt", h.attempt, "error", err)
 	}
 }

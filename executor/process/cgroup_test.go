@@ -7,16 +7,16 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/tetryx/lynx-runner/executor"
+	"github.com/tetryx/lynx-runner/executor/internal/cgroup"
 )
 
-// group is a cgroup with the files that a kernel would make.
-func group(t *testing.T, v2 bool, files map[string]string) *cgroup {
+// made is a cgroup with the files that a kernel would make.
+func made(t *testing.T, v2 bool, files map[string]string) *group {
 	t.Helper()
 	root := t.TempDir()
-	g := &cgroup{V2: v2, Dirs: map[string]string{}}
+	g := &group{cgroup.Group{V2: v2, Dirs: map[string]string{}}}
 	for name, text := range files {
 		controller := strings.Split(name, "/")[0]
 		dir := filepath.Join(root, "lynx-runner", "a")
@@ -37,9 +37,9 @@ func group(t *testing.T, v2 bool, files map[string]string) *cgroup {
 	return g
 }
 
-func (g *cgroup) read(t *testing.T, controller, name string) string {
+func (g *group) read(t *testing.T, controller, name string) string {
 	t.Helper()
-	b, err := os.ReadFile(g.file(controller, name))
+	b, err := os.ReadFile(g.File(controller, name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func sandbox() executor.Sandbox {
 }
 
 func TestLimitsOfVersion1(t *testing.T) {
-	g := group(t, false, map[string]string{
+	g := made(t, false, map[string]string{
 		"memory/memory.limit_in_bytes": "", "memory/memory.memsw.limit_in_bytes": "", "pids/pids.max": "",
 		"cpu/cpu.cfs_quota_us": "", "cpu/cpu.cfs_period_us": "", "cpu/cpu.shares": "",
 	})
@@ -68,7 +68,7 @@ func TestLimitsOfVersion1(t *testing.T) {
 }
 
 func TestLimitsOfVersion2(t *testing.T) {
-	g := group(t, true, map[string]string{
+	g := made(t, true, map[string]string{
 		"memory/memory.max": "", "memory/memory.swap.max": "", "pids/pids.max": "", "cpu/cpu.max": "", "cpu/cpu.weight": "",
 	})
 	writeLimits(t, g)
@@ -83,7 +83,7 @@ func TestLimitsOfVersion2(t *testing.T) {
 	}
 }
 
-func writeLimits(t *testing.T, g *cgroup) {
+func writeLimits(t *testing.T, g *group) {
 	t.Helper()
 	if err := g.limit(sandbox()); err != nil {
 		t.Fatal(err)
@@ -93,47 +93,22 @@ func writeLimits(t *testing.T, g *cgroup) {
 // A host without swap accounting has no file for it; one without a limit on
 // memory must not be taken for one with.
 func TestLimitsThatAreNotThere(t *testing.T) {
-	g := group(t, true, map[string]string{"memory/memory.max": "", "pids/pids.max": "", "cpu/cpu.max": ""})
+	g := made(t, true, map[string]string{"memory/memory.max": "", "pids/pids.max": "", "cpu/cpu.max": ""})
 	if err := g.limit(sandbox()); err != nil {
 		t.Errorf("without memory.swap.max: %v", err)
 	}
-	g = group(t, true, map[string]string{"memory/memory.swap.max": "", "pids/pids.max": "", "cpu/cpu.max": ""})
+	g = made(t, true, map[string]string{"memory/memory.swap.max": "", "pids/pids.max": "", "cpu/cpu.max": ""})
 	if err := g.limit(sandbox()); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("without memory.max: %v", err)
 	}
-	g = group(t, true, map[string]string{"pids/pids.max": ""})
+	g = made(t, true, map[string]string{"pids/pids.max": ""})
 	if err := g.limit(sandbox()); err != nil {
 		t.Errorf("without the controllers memory and cpu: %v", err)
 	}
 }
 
-func TestCounters(t *testing.T) {
-	for name, g := range map[string]*cgroup{
-		"version 1": group(t, false, map[string]string{
-			"memory/memory.max_usage_in_bytes": "1234\n", "memory/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n",
-			"cpuacct/cpuacct.usage": "5000000\n",
-		}),
-		"version 2": group(t, true, map[string]string{
-			"memory/memory.peak": "1234\n", "memory/memory.events": "low 0\nmax 9\noom 3\noom_kill 2\noom_group_kill 0\n",
-			"cpu/cpu.stat": "usage_usec 5000\nuser_usec 1\n",
-		}),
-	} {
-		want := counters{peak: 1234, oomKills: 2, cpu: 5 * time.Millisecond}
-		if got := g.counters(); got != want {
-			t.Errorf("%s: %+v, want %+v", name, got, want)
-		}
-	}
-	if got := group(t, true, map[string]string{"memory/x": ""}).counters(); got != (counters{}) {
-		t.Errorf("of nothing: %+v", got)
-	}
-	var none *cgroup
-	if none.counters() != (counters{}) || none.has("memory") {
-		t.Error("no cgroup has counters or controllers")
-	}
-}
-
 func TestGroupThatIsGoneIsEmpty(t *testing.T) {
-	g := &cgroup{Dirs: map[string]string{"pids": filepath.Join(t.TempDir(), "lynx-runner", "gone")}}
+	g := &group{cgroup.Group{Dirs: map[string]string{"pids": filepath.Join(t.TempDir(), "lynx-runner", "gone")}}}
 	if found, err := g.empty(t.Context()); found || err != nil {
 		t.Errorf("found %v, %v", found, err)
 	}

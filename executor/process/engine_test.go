@@ -20,6 +20,7 @@ import (
 
 	"github.com/tetryx/lynx-runner/executor"
 	"github.com/tetryx/lynx-runner/executor/executortest/facts"
+	"github.com/tetryx/lynx-runner/executor/internal/cgroup"
 )
 
 const patience = time.Minute
@@ -330,7 +331,7 @@ func TestRealVersion2(t *testing.T) {
 	if point == "" || os.Geteuid() != 0 {
 		t.Skip("no cgroup file system of version 2 that this user can change is mounted here")
 	}
-	g := &cgroup{V2: true, Dirs: map[string]string{"": filepath.Join(point, groupParent, "test-"+filepath.Base(t.TempDir())+fmt.Sprint(os.Getpid()))}}
+	g := &group{cgroup.Group{V2: true, Dirs: map[string]string{"": filepath.Join(point, groupParent, "test-"+filepath.Base(t.TempDir())+fmt.Sprint(os.Getpid()))}}}
 	if err := g.create(executor.DefaultSandbox()); err != nil {
 		t.Fatal(err)
 	}
@@ -349,7 +350,7 @@ func TestRealVersion2(t *testing.T) {
 		t.Fatal(err)
 	}
 	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
-		if pids, err := g.processes(); err != nil || len(pids) >= 3 {
+		if pids, err := g.Processes(); err != nil || len(pids) >= 3 {
 			break
 		}
 		if time.Now().After(end) {

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tetryx/lynx-runner/executor"
+	"github.com/tetryx/lynx-runner/executor/internal/cgroup"
 	"github.com/tetryx/lynx-runner/internal/shim"
 )
 
@@ -19,7 +20,7 @@ type evidence struct {
 	// logs is what the log files say, where no report does; logProblem a sentence.
 	logs       executor.Logs
 	logProblem string
-	counters   counters
+	counters   cgroup.Counters
 	// killed says that this executor killed the attempt.
 	killed bool
 	// lost says why nothing can be known: the attempt was never started, its state
@@ -37,8 +38,8 @@ type evidence struct {
 func (v evidence) exit() executor.Exit {
 	x := executor.Exit{
 		Started: v.started, Ended: v.ended,
-		OOM:   executor.OOM{Killed: v.counters.oomKills, Limit: v.memoryLimit},
-		Usage: executor.Usage{Wall: max(0, v.ended.Sub(v.started)), CPU: v.counters.cpu, PeakMemory: v.counters.peak},
+		OOM:   executor.OOM{Killed: v.counters.OOMKills, Limit: v.memoryLimit},
+		Usage: executor.Usage{Wall: max(0, v.ended.Sub(v.started)), CPU: v.counters.CPU, PeakMemory: v.counters.Peak},
 		Logs:  v.logs,
 	}
 	for _, note := range []string{v.logProblem, v.lost} {
@@ -84,7 +85,7 @@ func (v evidence) withoutReport(x *executor.Exit) {
 	case v.restarted:
 		x.ExternalKill = true
 	case v.lost != "" || v.killed:
-	case v.counters.oomKills > 0:
+	case v.counters.OOMKills > 0:
 		note("the shim was killed as well when the job ran out of memory")
 		x.Code, x.Signal, x.Known = 128+int(unix.SIGKILL), int(unix.SIGKILL), true
 	case v.status != nil && v.status.Exited():

@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/tetryx/lynx-runner/executor/internal/cgroup"
 	"github.com/tetryx/lynx-runner/internal/shim"
 )
 
@@ -15,7 +16,7 @@ func signalled(sig unix.Signal) *unix.WaitStatus { s := unix.WaitStatus(sig); re
 
 func TestEvidence(t *testing.T) {
 	report := func(code, signal int) *shim.ExitReport { return &shim.ExitReport{Code: code, Signal: signal} }
-	oom := counters{oomKills: 1}
+	oom := cgroup.Counters{OOMKills: 1}
 	for name, c := range map[string]struct {
 		seen         evidence
 		code, signal int

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/tetryx/lynx-runner/executor/internal/cgroup"
 )
 
 // FuzzMounts: a cgroup is looked for below its mount, whatever a host's mounts and
@@ -16,7 +18,7 @@ func FuzzMounts(f *testing.F) {
 	f.Add(`30 25 0:26 /x /sys/fs/c\040g rw,nosuid shared:9 - cgroup cgroup rw,cpu,cpuacct`, "3:cpu,cpuacct:/y\n")
 	f.Add("30 25 0:26 / / rw - cgroup2 c rw\ngarbage - cgroup", "0::/../../etc\n")
 	f.Fuzz(func(t *testing.T, info, groups string) {
-		own := parseGroups(groups)
+		own := cgroup.Parse(groups)
 		for _, m := range parseMounts([]byte(info)) {
 			if m.v2 != (len(m.controllers) == 0) {
 				t.Fatalf("%+v", m)

@@ -96,8 +96,8 @@ func (h *handle) Kill(ctx context.Context) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, h.exec.cfg.KillTimeout)
 	defer cancel()
 	if h.Cgroup != nil {
-		h.Cgroup.hurry()
-		defer h.Cgroup.calm()
+		h.exec.urgency.begin(h.Cgroup)
+		defer h.exec.urgency.end(h.Cgroup)
 	}
 	asked := time.Now()
 	patient := h.Cgroup == nil && h.control != nil && h.control.Kill() == nil
@@ -120,7 +120,7 @@ func (h *handle) Kill(ctx context.Context) (time.Time, error) {
 // signalAll is one round of killing.
 func (h *handle) signalAll() {
 	if h.Cgroup != nil {
-		if err := h.Cgroup.kill(); err != nil {
+		if err := h.Cgroup.Kill(); err != nil {
 			h.exec.log.Warn("cannot kill", "attempt", h.AttemptID(), "error", err)
 		}
 		// It may have been started and not be in the cgroup yet.
@@ -193,7 +193,9 @@ func (h *handle) follow(ctx context.Context) {
 	h.goneAt = at
 	close(h.gone)
 	// Remove, which takes the cgroup, comes after this.
-	seen.counters = h.Cgroup.counters()
+	if h.Cgroup != nil {
+		seen.counters, _ = h.Cgroup.Counters()
+	}
 	seen.killed, seen.ended = h.killed.Load(), at
 	if seen.report == nil {
 		seen.logs, seen.logProblem = h.finishLogs()

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +12,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tetryx/lynx-runner/executor/internal/cgroup"
 )
 
 // The names of what a runner makes among the host's cgroups: the parent of its
@@ -41,11 +42,11 @@ func (h *hierarchy) missing() []string {
 }
 
 // attempt names the cgroup of an attempt.
-func (h *hierarchy) attempt(id string) *cgroup {
+func (h *hierarchy) attempt(id string) *group {
 	if h == nil {
 		return nil
 	}
-	g := &cgroup{V2: h.v2, Dirs: map[string]string{}}
+	g := &group{cgroup.Group{V2: h.v2, Dirs: map[string]string{}}}
 	for controller, parent := range h.parents {
 		g.Dirs[controller] = filepath.Join(parent, id)
 	}
@@ -73,7 +74,7 @@ func findHierarchy(proc string) (*hierarchy, error) {
 	if err != nil {
 		return nil, err
 	}
-	own, mounts := parseGroups(string(groups)), parseMounts(info)
+	own, mounts := cgroup.Parse(string(groups)), parseMounts(info)
 	if h := findV1(own, mounts); h != nil {
 		return h, nil
 	}
@@ -83,21 +84,6 @@ func findHierarchy(proc string) (*hierarchy, error) {
 		return nil, errors.New("no cgroup file system with a memory or pids controller in which this runner can make cgroups is mounted")
 	}
 	return findV2(mounts[i], path)
-}
-
-// parseGroups maps controllers to paths; "" is version 2 (cgroups(7)).
-func parseGroups(text string) map[string]string {
-	paths := map[string]string{}
-	for line := range strings.Lines(text) {
-		fields := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3)
-		if len(fields) != 3 {
-			continue
-		}
-		for controller := range strings.SplitSeq(fields[1], ",") {
-			paths[controller] = fields[2]
-		}
-	}
-	return paths
 }
 
 // parseMounts finds the cgroup file systems in proc_pid_mountinfo(5).
@@ -226,18 +212,13 @@ func moveSelf(own string) error {
 	if err := os.Mkdir(self, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
-	return write(filepath.Join(self, "cgroup.procs"), strconv.Itoa(os.Getpid()))
+	return cgroup.Write(filepath.Join(self, "cgroup.procs"), strconv.Itoa(os.Getpid()))
 }
 
 // enable gives controllers to the cgroups below a directory, as far as they are
 // there.
 func enable(dir string) {
 	for _, controller := range wanted {
-		_ = write(filepath.Join(dir, "cgroup.subtree_control"), "+"+controller)
+		_ = cgroup.Write(filepath.Join(dir, "cgroup.subtree_control"), "+"+controller)
 	}
-}
-
-// unique are the directories, each once: controllers may share one.
-func unique(dirs map[string]string) []string {
-	return slices.Compact(slices.Sorted(maps.Values(dirs)))
 }

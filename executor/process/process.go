@@ -91,6 +91,8 @@ type Executor struct {
 	log    *slog.Logger
 	uid    int
 	groups *hierarchy // nil without cgroups
+	// urgency is of the kills under way.
+	urgency urgency
 
 	warnings []string
 

@@ -27,7 +27,7 @@ type state struct {
 	AttemptID  string    `json:"attempt_id"`
 	RuntimeDir string    `json:"runtime_dir"`
 	Scratch    scratch   `json:"scratch"`
-	Cgroup     *cgroup   `json:"cgroup,omitempty"`
+	Cgroup     *group    `json:"cgroup,omitempty"`
 	LogDir     string    `json:"log_dir"`
 	LogHead    int64     `json:"log_head"`
 	LogTail    int64     `json:"log_tail"`

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tetryx/lynx-runner/executor"
+	"github.com/tetryx/lynx-runner/executor/internal/cgroup"
 )
 
 // recovering is an executor that starts nothing.
@@ -122,7 +123,7 @@ func TestStateIsWhatWasSaved(t *testing.T) {
 	e := recovering(t)
 	s := someState(t)
 	s.PID, s.StartTime, s.UID = 12, 34, 56
-	s.Cgroup = &cgroup{V2: true, Dirs: map[string]string{"": "/x", "memory": "/x"}}
+	s.Cgroup = &group{cgroup.Group{V2: true, Dirs: map[string]string{"": "/x", "memory": "/x"}}}
 	for range 2 { // over an older one
 		if err := e.save(s); err != nil {
 			t.Fatal(err)

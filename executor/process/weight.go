@@ -3,8 +3,10 @@ package process
 import (
 	"path/filepath"
 	"strconv"
+	"sync"
 
 	"github.com/tetryx/lynx-runner/executor"
+	"github.com/tetryx/lynx-runner/executor/internal/cgroup"
 )
 
 // weight is how much CPU time a cgroup gets beside its busy neighbours, in the
@@ -21,27 +23,42 @@ func weights(shares *uint64) weight {
 	return weight{strconv.FormatUint(s, 10), strconv.FormatUint(1+(s-2)*9999/262142, 10)}
 }
 
-// hurry gives a group that is being killed all the CPU time that there is: a process
-// has to run to end, and beside busy neighbours one with the weight and the quota of
-// a job takes long to. Of its parent, yield undoes that. It is worth trying only.
-func (g *cgroup) hurry() {
-	if !g.has("cpu") {
-		return
-	}
-	most := uint64(262144)
-	w := weights(&most)
-	for _, dir := range []string{g.Dirs["cpu"], filepath.Dir(g.Dirs["cpu"])} {
-		_ = write(filepath.Join(dir, "cpu.shares"), w.v1)
-		_ = write(filepath.Join(dir, "cpu.weight"), w.v2)
-	}
-	_ = write(g.file("cpu", "cpu.cfs_quota_us"), "-1")
-	_ = write(g.file("cpu", "cpu.max"), "max")
+// urgency lets groups that are being killed have all the CPU time there is. The parent
+// of all jobs has to outweigh its neighbours for that, from the first of several kills
+// at once to the last; after it the jobs yield to their runner again. The zero urgency
+// is ready.
+type urgency struct {
+	mu    sync.Mutex
+	kills map[string]int // by parent
 }
 
-// calm undoes what hurry did to the parent.
-func (g *cgroup) calm() {
-	if g.has("cpu") {
-		yield(filepath.Dir(g.Dirs["cpu"]))
+// begin hurries a group; end must follow. It is worth trying only.
+func (u *urgency) begin(g *group) {
+	if !g.Has("cpu") {
+		return
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.kills == nil {
+		u.kills = map[string]int{}
+	}
+	parent := filepath.Dir(g.Dirs["cpu"])
+	u.kills[parent]++
+	cgroup.Outweigh(parent)
+	g.Hurry()
+}
+
+// end is the end of a kill.
+func (u *urgency) end(g *group) {
+	if !g.Has("cpu") {
+		return
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	parent := filepath.Dir(g.Dirs["cpu"])
+	if u.kills[parent]--; u.kills[parent] == 0 {
+		delete(u.kills, parent)
+		yield(parent)
 	}
 }
 
@@ -50,6 +67,6 @@ func (g *cgroup) calm() {
 func yield(parent string) {
 	shares := uint64(executor.CPUSharesPerCore)
 	w := weights(&shares)
-	_ = write(filepath.Join(parent, "cpu.shares"), w.v1)
-	_ = write(filepath.Join(parent, "cpu.weight"), w.v2)
+	_ = cgroup.Write(filepath.Join(parent, "cpu.shares"), w.v1)
+	_ = cgroup.Write(filepath.Join(parent, "cpu.weight"), w.v2)
 }

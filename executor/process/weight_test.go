@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// TestHurry: a group that is being killed has all the CPU time there is, and so has
-// its parent until the kill is over.
-func TestHurry(t *testing.T) {
+// TestUrgency: a group that is being killed has all the CPU time there is, and so has
+// its parent until the last of several kills is over.
+func TestUrgency(t *testing.T) {
 	for name, c := range map[string]struct {
 		v2                      bool
 		quota, weight           string
@@ -18,27 +18,34 @@ func TestHurry(t *testing.T) {
 		"version 2": {true, "cpu.max", "cpu.weight", "max", "10000", "10"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := group(t, c.v2, map[string]string{"cpu/" + c.quota: "", "cpu/" + c.weight: ""})
+			g := made(t, c.v2, map[string]string{"cpu/" + c.quota: "", "cpu/" + c.weight: ""})
 			writeLimits(t, g)
 			parent := filepath.Join(filepath.Dir(g.Dirs["cpu"]), c.weight)
 			if err := os.WriteFile(parent, []byte("1"), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			g.hurry()
+			var u urgency
+			u.begin(g)
 			if got := g.read(t, "cpu", c.quota); got[:len(c.lifted)] != c.lifted {
 				t.Errorf("the quota is %q, want %q", got, c.lifted)
 			}
-			if own, all := g.read(t, "cpu", c.weight), read(t, parent); own != c.most || all != c.most {
-				t.Errorf("weights %q and %q, want %q", own, all, c.most)
+			if own := g.read(t, "cpu", c.weight); own != c.most {
+				t.Errorf("the weight is %q, want %q", own, c.most)
 			}
-			g.calm()
+			u.begin(g)
+			u.end(g)
+			if all := read(t, parent); all != c.most {
+				t.Errorf("in the second kill, after the first, the parent's weight is %q, want %q", all, c.most)
+			}
+			u.end(g)
 			if all := read(t, parent); all[:len(c.parentEnd)] != c.parentEnd {
 				t.Errorf("afterwards the parent's weight is %q, want %q", all, c.parentEnd)
 			}
 		})
 	}
-	(&cgroup{}).hurry() // without the controller there is nothing to do
-	(&cgroup{}).calm()
+	var u urgency
+	u.begin(&group{}) // without the controller there is nothing to do
+	u.end(&group{})
 }
 
 // read reads a file; the ones here are not truncated by writing, as the kernel's are.
