@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
+	"github.com/tetryx/lynx-runner/api"
 	"github.com/tetryx/lynx-runner/internal/runner/artifact"
 	"github.com/tetryx/lynx-runner/internal/runner/config"
 	"github.com/tetryx/lynx-runner/internal/runner/host"
@@ -62,6 +64,17 @@ func (j *job) measureAll(ctx context.Context, rec *record) {
 	if rec.collected.LimitExceeded == "" {
 		rec.collected.LimitExceeded = overLimit(use, limits)
 	}
+}
+
+// sync makes the attempt's files survive a crash of the host, with the directories
+// that lead to them from the output root. Those that no result will name need not.
+func (j *job) sync(rec *record, outcome api.Outcome) error {
+	if rec.paths.dir == "" || outcome == api.OutcomeLeaseLost {
+		return nil
+	}
+	run := filepath.Dir(rec.paths.dir)
+	batch := filepath.Dir(run)
+	return artifact.Sync(ownPath(rec.paths.handle), run, batch, filepath.Dir(batch))
 }
 
 // note adds to what went wrong with the files.

@@ -281,15 +281,16 @@ func (j *job) removeHandle(ctx context.Context, h executor.Handle) {
 }
 
 // conclude decides the outcome, writes everything down and hands the result to
-// the outbox.
+// the outbox. The files that the result names are durable before the result is.
 func (j *job) conclude(ctx context.Context, rec *record) {
 	j.collect(ctx, rec)
 	j.tellOfDisk(rec)
-	outcome, message := classify(j.evidence(rec))
-	result := j.result(rec, outcome, message)
+	outcome, result := j.writeUp(rec)
+	if err := j.sync(rec, outcome); err != nil {
+		note(rec, "what it left is not safely on disk", err)
+		outcome, result = j.writeUp(rec)
+	}
 	report := &runnerv1.ReportResultRequest{Attempt: j.ref(), Result: result}
-	j.writeManifest(rec, result)
-	j.giveAway(rec, result)
 	fit(report)
 	j.log.Info("job ended", "outcome", outcome, "message", result.GetErrorMessage())
 	if outcome == api.OutcomeLeaseLost {
@@ -300,6 +301,16 @@ func (j *job) conclude(ctx context.Context, rec *record) {
 		return
 	}
 	j.r.outbox.put(report, func() { j.settled(rec) })
+}
+
+// writeUp decides the outcome, writes the manifest and gives the files to their
+// owner.
+func (j *job) writeUp(rec *record) (api.Outcome, *runnerv1.Result) {
+	outcome, message := classify(j.evidence(rec))
+	result := j.result(rec, outcome, message)
+	j.writeManifest(rec, result)
+	j.giveAway(rec, result)
+	return outcome, result
 }
 
 // settled drops what only a job without a result needs.

@@ -145,9 +145,7 @@ func (j *job) writeManifest(rec *record, result *runnerv1.Result) {
 		if err != nil {
 			return err
 		}
-		if j.taken != nil { // the earlier process may have written one
-			_ = os.Remove(rec.paths.manifest)
-		}
+		_ = os.Remove(rec.paths.manifest) // of an earlier process, or of before it was known that the files are not safe
 		f, err := os.OpenFile(rec.paths.manifest, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
 		if err != nil {
 			return err

@@ -29,6 +29,12 @@ func runnerLoss(cfg *config.Config) time.Duration {
 	return cfg.OnRunnerLossFor
 }
 
+// hostRestarted is for the result of an attempt whose end was decided before its
+// host crashed.
+const hostRestarted = "The host was restarted before the attempt's files were on disk: some may be missing or not whole."
+
+var errHostRestarted = errors.New("the host was restarted, and some of what the job wrote may be lost")
+
 // before is what an earlier process of this runner had in hand.
 type before struct {
 	// left are the attempts to take up, by id.
@@ -88,12 +94,12 @@ func identity(info os.FileInfo) (device, inode uint64) {
 // takeOver reads what an earlier process had in hand, and takes its jobs' users,
 // GPUs and resources again, before anything else can.
 func (r *Runner) takeOver() error {
-	open, settled, rejected, err := r.journal.Attempts()
+	open, settled, torn, err := r.journal.Attempts()
 	if err != nil {
 		return err
 	}
-	for _, name := range rejected {
-		r.log.Error("what was written of an attempt cannot be read; it was put aside", "attempt", name, "state_dir", r.cfg.StateDir)
+	for _, name := range torn {
+		r.log.Warn("what was written of an attempt did not survive a crash of the host; it is given back", "attempt", name)
 	}
 	r.before = before{left: map[string]*leftover{}, settled: settled, lastAlive: r.journal.LastAlive(), back: r.now()}
 	if err := r.journal.Alive(r.before.back); err != nil {
@@ -142,6 +148,11 @@ func (r *Runner) leftover(a journal.Attempt, s *slot) *leftover {
 		l.verdict = c
 	case c.kind != causeNone:
 		j.stop(c)
+	}
+	if a.HostRestarted {
+		// How it ended says nothing: what it wrote may have been lost after that.
+		l.rec.warnings = append(l.rec.warnings, hostRestarted)
+		cannot(errHostRestarted)
 	}
 	var need demand
 	if a.Spec != nil {

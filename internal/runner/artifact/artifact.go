@@ -12,8 +12,9 @@
 //   - [Usage] measures trees while the job runs, for the output watcher.
 //   - [Metrics] reads the numbers that a run reports in summary.json.
 //   - [Chown] gives a tree to its owner, readable and deletable.
+//   - [Sync] makes a tree survive a crash of the host.
 //
-// Collect, Metrics and Chown are for the time when no process of the job lives.
+// Collect, Metrics, Chown and Sync are for the time when no process of the job lives.
 // They stay safe if one does (nothing outside the tree is read or changed), but
 // then the answer is of no particular moment.
 package artifact

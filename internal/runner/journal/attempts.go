@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protojson"
@@ -40,23 +41,30 @@ type Attempt struct {
 	ImageID    string   `json:"image_id,omitempty"`
 	CodeDigest string   `json:"code_digest,omitempty"`
 	Warnings   []string `json:"warnings,omitempty"`
+
+	// HostRestarted says, of one that Attempts returns, that the host was started
+	// again since it was begun: what was not synced of it may be missing.
+	HostRestarted bool `json:"-"`
 }
 
 // attemptFile is an Attempt as a file has it.
 type attemptFile struct {
 	Attempt
 	Assignment json.RawMessage `json:"assignment"`
+	// Boot is the boot of the host in which it was written; empty where that is not
+	// known.
+	Boot string `json:"boot,omitempty"`
 }
 
 // Begun writes an attempt that is in hand, in place of what was written of it
-// before. It is not synced: it is for the crash of this process, and with the host
-// the attempt dies as well.
+// before. It is not synced: it is for the death of this process, and with the host
+// the attempt dies as well. What is left of it then is nobody's loss.
 func (j *Journal) Begun(a Attempt) error {
 	id := a.Assignment.GetAttemptId()
 	if !ValidName(id) {
 		return fmt.Errorf("attempts: attempt id %q cannot name a file", id)
 	}
-	file := attemptFile{Attempt: a}
+	file := attemptFile{Attempt: a, Boot: j.boot}
 	if a.Spec != nil {
 		spec := *a.Spec
 		spec.Env, spec.Sandbox.Seccomp = nil, nil
@@ -81,29 +89,30 @@ func (j *Journal) Begun(a Attempt) error {
 func (j *Journal) Ended(attemptID string) error { return j.remove(attemptID, attemptsDir) }
 
 // Attempts returns what an earlier process had in hand, by attempt id: those that
-// have no result yet, and those that have one. What can't be read is put aside in
-// rejected/ and named.
-func (j *Journal) Attempts() (open, settled []Attempt, rejected []string, err error) {
+// have no result yet, and those that have one. What can't be read is removed and
+// named: it is what a crash of the host left of a file that was not synced, and of
+// no use to anybody.
+func (j *Journal) Attempts() (open, settled []Attempt, torn []string, err error) {
 	dir := filepath.Join(j.dir, attemptsDir)
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("attempts: %w", err)
 	}
 	for _, e := range entries {
-		a, ok := readAttempt(filepath.Join(dir, e.Name()))
+		a, ok := j.readAttempt(filepath.Join(dir, e.Name()))
 		switch {
 		case !ok || a.Assignment.GetAttemptId() != e.Name():
-			if err := os.Rename(filepath.Join(dir, e.Name()), filepath.Join(j.dir, rejectedDir, e.Name())); err != nil {
+			if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
 				return nil, nil, nil, fmt.Errorf("attempts: %w", err)
 			}
-			rejected = append(rejected, e.Name())
+			torn = append(torn, e.Name())
 		case j.has(outboxDir, e.Name()) || j.has(uploadsDir, e.Name()):
 			settled = append(settled, a)
 		default:
 			open = append(open, a)
 		}
 	}
-	return open, settled, rejected, nil
+	return open, settled, torn, nil
 }
 
 func (j *Journal) has(sub, name string) bool {
@@ -111,7 +120,7 @@ func (j *Journal) has(sub, name string) bool {
 	return err == nil
 }
 
-func readAttempt(path string) (Attempt, bool) {
+func (j *Journal) readAttempt(path string) (Attempt, bool) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return Attempt{}, false
@@ -121,9 +130,16 @@ func readAttempt(path string) (Attempt, bool) {
 		return Attempt{}, false
 	}
 	a := file.Attempt
+	a.HostRestarted = file.Boot != "" && file.Boot != j.boot
 	a.Assignment = &runnerv1.Assignment{}
 	err = protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(file.Assignment, a.Assignment)
 	return a, err == nil
+}
+
+// thisBoot tells one boot of the host from another; empty where it cannot be known.
+func thisBoot() string {
+	text, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	return strings.TrimSpace(string(text))
 }
 
 // replaceFile makes dir/name with data, whole or not at all as long as the host

@@ -103,7 +103,8 @@ func TestAttemptsWithResults(t *testing.T) {
 	}
 }
 
-// What a crash of the host left of a file is put aside, and so is another attempt's.
+// What a crash of the host left of a file is removed and named, and so is what is
+// another attempt's. It is nothing for a person to look at.
 func TestDamagedAttempts(t *testing.T) {
 	dir := stateDir(t)
 	j := open(t, dir)
@@ -119,15 +120,50 @@ func TestDamagedAttempts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	found, _, rejected, err := j.Attempts()
-	if err != nil || len(found) != 1 || len(rejected) != 3 {
-		t.Errorf("found %d, rejected %q, %v", len(found), rejected, err)
+	found, _, torn, err := j.Attempts()
+	if err != nil || len(found) != 1 || len(torn) != 3 {
+		t.Errorf("found %d, torn %q, %v", len(found), torn, err)
 	}
-	if again, _, rejected, err := j.Attempts(); err != nil || len(again) != 1 || len(rejected) > 0 {
-		t.Errorf("the second time: %d, %q, %v", len(again), rejected, err)
+	if again, _, torn, err := j.Attempts(); err != nil || len(again) != 1 || len(torn) > 0 {
+		t.Errorf("the second time: %d, %q, %v", len(again), torn, err)
+	}
+	if kept, err := os.ReadDir(filepath.Join(dir, "rejected")); err != nil || len(kept) > 0 {
+		t.Errorf("put aside: %v, %v", kept, err)
 	}
 	if err := j.Begun(attempt("../x")); err == nil {
 		t.Error("an attempt was written to a path")
+	}
+}
+
+// An attempt knows whether its host was started again since.
+func TestHostRestarted(t *testing.T) {
+	dir := stateDir(t)
+	j := open(t, dir)
+	path := filepath.Join(dir, "attempts", "a")
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for was, want := range map[string]bool{
+		strings.TrimSpace(string(boot)):        false,
+		"00000000-0000-0000-0000-000000000000": true,
+		"":                                     false, // written where that cannot be known
+	} {
+		if err := j.Begun(attempt("a")); err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = []byte(strings.Replace(string(text), strings.TrimSpace(string(boot)), was, 1))
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		found, _, _, err := j.Attempts()
+		if err != nil || len(found) != 1 || found[0].HostRestarted != want {
+			t.Errorf("written in boot %q: %v, %v", was, found, err)
+		}
 	}
 }
 

@@ -13,12 +13,14 @@
 //	causes/ATTEMPT     why the runner kills an attempt, written before the kill
 //	outbox/ATTEMPT     a result, until it is acknowledged
 //	uploads/ATTEMPT    an acknowledged result, until the attempt's files are sent
-//	rejected/…         what could not be read, and what the platform calls invalid;
+//	rejected/…         results that could not be read, and what the platform calls invalid;
 //	                   kept for a person, never sent
 //
 // A file appears whole or not at all: it is written under another name, synced,
 // renamed, and its directory is synced. When Put has returned, the result
-// survives a crash of the host.
+// survives a crash of the host. Only attempts/ is not synced, which has to survive
+// the process alone: an attempt that was in hand when its host crashed is run again,
+// whatever its files look like ([Attempt.HostRestarted]).
 package journal
 
 import (
@@ -45,6 +47,7 @@ type Journal struct {
 	dir          string
 	lock         *os.File
 	installation string
+	boot         string
 }
 
 const (
@@ -69,7 +72,7 @@ func Open(dir string) (*Journal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("state directory %s: %w", dir, err)
 	}
-	j := &Journal{dir: dir, lock: lock}
+	j := &Journal{dir: dir, lock: lock, boot: thisBoot()}
 	if err := j.prepare(); err != nil {
 		lock.Close()
 		return nil, err

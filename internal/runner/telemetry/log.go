@@ -142,7 +142,6 @@ func replay(r io.Reader, t *tally) (good int64, err error) {
 type logFile interface {
 	io.Writer
 	Truncate(size int64) error
-	Sync() error
 	Close() error
 }
 

@@ -32,9 +32,9 @@ type row struct {
 // as reported). A log without samples gives a table without rows.
 //
 // The log is read as a stream, and memory does not grow with it. The file
-// appears at parquetPath whole and synced, or not at all; one that is there is
-// replaced. A log with a torn end is taken as far as it is whole. The end of ctx
-// ends it within a record.
+// appears at parquetPath whole, or not at all; one that is there is replaced. It is
+// not synced: the log stays until the caller has done that. A log with a torn end is
+// taken as far as it is whole. The end of ctx ends it within a record.
 func WriteParquet(ctx context.Context, logPath, parquetPath string) (err error) {
 	log, err := os.Open(logPath)
 	if err != nil {
@@ -55,22 +55,10 @@ func WriteParquet(ctx context.Context, logPath, parquetPath string) (err error) 
 	if err := writeRows(ctx, log, buffered); err != nil {
 		return err
 	}
-	if err := errors.Join(buffered.Flush(), temp.Chmod(0o644), temp.Sync(), temp.Close()); err != nil {
+	if err := errors.Join(buffered.Flush(), temp.Chmod(0o644), temp.Close()); err != nil {
 		return err
 	}
-	if err := os.Rename(temp.Name(), parquetPath); err != nil {
-		return err
-	}
-	return syncDir(dir)
-}
-
-// syncDir makes a rename in dir survive the machine.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return os.Rename(temp.Name(), parquetPath)
 }
 
 // writeRows copies a log's values to a Parquet stream.

@@ -153,9 +153,9 @@ func (s *Server) Verdict() (watchdog.Verdict, time.Time, bool) { return s.in.ver
 
 // Finish ends the server of a job that has ended. Everything that the job sent
 // is read first: streams are read to their ends, for at most one second, after
-// which those that are still open are cut. Then the log is written to its end,
-// synced and closed, and the socket removed. A second call returns what the
-// first did.
+// which those that are still open are cut. Then the log is written to its end and
+// closed, not synced, and the socket removed. A second call returns what the first
+// did.
 //
 // When ctx ends, Finish stops waiting: streams are cut at once, and if the disk
 // does not answer, it returns ctx's error, while the log is written behind it.

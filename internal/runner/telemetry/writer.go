@@ -11,7 +11,8 @@ const writeBufferKeep = 1 << 20
 
 // writer appends what the intake queues to the log: everything that is queued at
 // one time with one write. It doesn't sync: what is acknowledged survives the
-// runner, not the machine, with which the job dies as well. finish syncs.
+// runner, not the machine, with which the job dies as well. The runner syncs the log
+// with the attempt's other files, before the result is sent.
 type writer struct {
 	in   *intake
 	file logFile
@@ -129,7 +130,7 @@ func (w *writer) fail(err error) {
 	}
 }
 
-// finish writes the last counters, syncs and closes the log. It is called when
+// finish writes the last counters and closes the log. It is called when
 // run has returned.
 func (w *writer) finish(last counters) error {
 	w.tally.counters = w.counted(last)
@@ -138,9 +139,5 @@ func (w *writer) finish(last counters) error {
 			w.fail(err)
 		}
 	}
-	var syncErr error
-	if err := w.file.Sync(); err != nil {
-		syncErr = fmt.Errorf("syncing the telemetry log: %w", err)
-	}
-	return errors.Join(w.err, syncErr, w.file.Close())
+	return errors.Join(w.err, w.file.Close())
 }
