@@ -190,23 +190,39 @@ func TestRefusedResults(t *testing.T) {
 	}
 }
 
-// A result that the platform calls invalid is kept for a person, and sent no more.
-func TestInvalidResultsAreKeptAside(t *testing.T) {
-	b := newBench(t)
-	b.platform.failFor = map[string]error{"one-1": status.Error(codes.InvalidArgument, "no such outcome")}
-	b.start()
-	b.platform.submit(assignment("one", 0), assignment("two", 1))
-	b.platform.result("two-1")
-	b.platform.await("the refusal", func() bool { return b.platform.refusals > 0 })
-	b.drain()
-	if b.platform.refusals != 1 {
-		t.Errorf("sent %d times", b.platform.refusals)
-	}
-	if reports, rejected, err := mustOpen(t, b).Pending(); err != nil || len(reports)+len(rejected) > 0 {
-		t.Errorf("left in the outbox: %v, %v, %v", reports, rejected, err)
-	}
-	if data, err := os.ReadFile(filepath.Join(b.cfg.StateDir, "rejected", "one-1")); err != nil || !strings.Contains(string(data), "one-1") {
-		t.Errorf("put aside: %q, %v", data, err)
+// A result that the platform calls invalid is kept for a person, and another says so
+// in its place. Where that is refused too, nothing more is sent.
+func TestInvalidResults(t *testing.T) {
+	for name, refusals := range map[string]int{"once": 1, "for good": 2} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			b.platform.failFor = map[string]error{"one-1": status.Error(codes.InvalidArgument, "result.metrics: \x1btoo many")}
+			b.platform.refused = func() {
+				if b.platform.refusals == 1 && refusals == 1 {
+					b.platform.failFor = nil
+				}
+			}
+			b.start()
+			b.platform.submit(assignment("one", 0), assignment("two", 1))
+			b.platform.result("two-1")
+			b.platform.await("the refusals", func() bool { return b.platform.refusals == refusals })
+			b.drain()
+			got := b.platform.results["one-1"]
+			if b.platform.refusals != refusals || (got == nil) != (refusals > 1) {
+				t.Errorf("refused %d times, then %v", b.platform.refusals, got)
+			}
+			for _, want := range []string{"result.metrics: \\x1btoo many.", `"completed"`, "rejected/", b.cfg.OutputRoot} {
+				if got != nil && (got.GetOutcome() != "infrastructure" || !strings.Contains(got.GetErrorMessage(), want)) {
+					t.Errorf("%s: %q, want %q in it", got.GetOutcome(), got.GetErrorMessage(), want)
+				}
+			}
+			if reports, rejected, err := mustOpen(t, b).Pending(); err != nil || len(reports)+len(rejected) > 0 {
+				t.Errorf("left in the outbox: %v, %v, %v", reports, rejected, err)
+			}
+			if data, err := os.ReadFile(filepath.Join(b.cfg.StateDir, "rejected", "one-1")); err != nil || !strings.Contains(string(data), `"completed"`) {
+				t.Errorf("put aside: %q, %v", data, err)
+			}
+		})
 	}
 }
 

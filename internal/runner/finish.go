@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/tetryx/lynx-runner/api"
 	"github.com/tetryx/lynx-runner/internal/runner/artifact"
 	"github.com/tetryx/lynx-runner/internal/runner/config"
 	"github.com/tetryx/lynx-runner/internal/runner/host"
-	"github.com/tetryx/lynx-runner/internal/runner/telemetry"
 	runnerv1 "github.com/tetryx/lynx-runner/proto/lynx/runner/v1"
 )
 
@@ -38,13 +36,7 @@ func (j *job) collect(ctx context.Context, rec *record) {
 		// What a scenario writes there is its own affair.
 		rec.warnings = append(rec.warnings, "No metrics: "+sentence(err.Error()))
 	}
-	if _, err := os.Stat(rec.paths.telemetryLog); err == nil {
-		if err := telemetry.WriteParquet(ctx, rec.paths.telemetryLog, rec.paths.parquet); err != nil {
-			note(rec, "telemetry", err)
-		} else {
-			rec.tabled = true
-		}
-	}
+	j.writeTable(ctx, rec)
 }
 
 // full is what is left on a disk on which a job that writes a little can fail.

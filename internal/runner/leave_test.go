@@ -16,9 +16,8 @@ func TestTheLastWord(t *testing.T) {
 	for name, end := range map[string]func(*bench){"drain": (*bench).drain, "hard stop": (*bench).stop} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
-			b.executor.script = untilKilled
-			if name == "drain" {
-				b.executor.script = newBench(t).executor.script // which ends at once
+			if name == "hard stop" {
+				b.executor.script = untilKilled
 			}
 			var late []string
 			b.platform.fail = func(method string) error {
@@ -29,7 +28,7 @@ func TestTheLastWord(t *testing.T) {
 			}
 			b.start()
 			b.platform.submit(assignment("job", 0))
-			b.platform.await("the start", func() bool { return len(b.platform.started) == 1 })
+			b.platform.await("the job", func() bool { return len(b.platform.started) == 1 || b.platform.results["job-1"] != nil })
 			end(b)
 			if len(b.platform.leaves) != 1 || b.platform.leaves[0].GetSessionId() != "session-1" || len(b.platform.leaves[0].GetHeld()) > 0 {
 				t.Errorf("signed off: %v", b.platform.leaves)

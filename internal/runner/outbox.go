@@ -5,17 +5,20 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/tetryx/lynx-runner/api"
 	runnerv1 "github.com/tetryx/lynx-runner/proto/lynx/runner/v1"
 )
 
 // outbox delivers results. What is in it is on disk, and stays there until the
-// platform has acknowledged it or refused it for good.
+// platform has acknowledged it or refused it for good. Where it calls a result
+// invalid, a plain one takes its place that says so.
 type outbox struct {
 	r *Runner
 
@@ -172,9 +175,10 @@ func (o *outbox) send(ctx context.Context, report *runnerv1.ReportResultRequest)
 	case runnerv1.ReasonOf(err) == runnerv1.ReasonStaleToken:
 		o.r.log.Info("the attempt was given to another runner; its result is dropped", "attempt", id)
 		err = o.r.journal.Forget(id)
-	case status.Code(err) == codes.InvalidArgument:
-		o.r.log.Error("the platform calls a result invalid; it was put aside", "attempt", id, "state_dir", o.r.cfg.StateDir, "error", err)
-		err = o.r.journal.Reject(report)
+	case status.Code(err) == codes.InvalidArgument && !isSubstitute(report):
+		o.r.log.Error("the platform calls a result invalid; it was put aside, and the platform told", "attempt", id, "state_dir", o.r.cfg.StateDir, "error", err)
+		o.substitute(report, err)
+		return nil
 	case refused(err):
 		o.r.log.Error("the platform refuses a result for good; it is dropped", "attempt", id, "error", err)
 		err = o.r.journal.Forget(id)
@@ -186,6 +190,30 @@ func (o *outbox) send(ctx context.Context, report *runnerv1.ReportResultRequest)
 	}
 	o.remove(id, err)
 	return nil
+}
+
+// refusedAsInvalid begins the message of a substitute, and of nothing else.
+const refusedAsInvalid = "The platform refused the attempt's result as invalid: "
+
+// substitute puts an invalid result aside for a person, and has one delivered in its
+// place that no platform can find fault with: the job would else be taken for running
+// until its lease ends, without a word about what went wrong.
+func (o *outbox) substitute(report *runnerv1.ReportResultRequest, refusal error) {
+	if err := o.r.journal.Reject(report); err != nil {
+		o.r.log.Error("an invalid result could not be put aside", "attempt", report.GetAttempt().GetAttemptId(), "error", err)
+	}
+	message := fmt.Sprintf("%s%s Its outcome was %q; it is kept in rejected/ in the runner's state_dir, the files in %q.",
+		refusedAsInvalid, clip(sentence(status.Convert(refusal).Message())), clip(report.GetResult().GetOutcome()), clip(report.GetResult().GetDirectory()))
+	o.put(&runnerv1.ReportResultRequest{Attempt: report.GetAttempt(), Result: &runnerv1.Result{
+		Outcome: string(api.OutcomeInfrastructure), ErrorMessage: message,
+	}}, func() {})
+}
+
+// clip keeps a text that is quoted short.
+func clip(s string) string { return strings.ToValidUTF8(s[:min(len(s), 500)], "") }
+
+func isSubstitute(report *runnerv1.ReportResultRequest) bool {
+	return strings.HasPrefix(report.GetResult().GetErrorMessage(), refusedAsInvalid)
 }
 
 // away reports whether an error says that no other result can be delivered now

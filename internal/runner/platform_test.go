@@ -54,9 +54,11 @@ type scriptedPlatform struct {
 	lastMoment []*runnerv1.Assignment
 	// fail, if set, answers a method in the platform's place with an error.
 	fail func(method string) error
-	// failFor answers the result of an attempt with an error; refusals counts.
+	// failFor answers the result of an attempt with an error; refusals counts, and
+	// refused, if set, hears of each.
 	failFor  map[string]error
 	refusals int
+	refused  func()
 	// impatient is a platform that does not wait for work.
 	impatient bool
 	interval  time.Duration // of heartbeats
@@ -276,6 +278,9 @@ func (p *scriptedPlatform) ReportResult(_ context.Context, in *runnerv1.ReportRe
 		}
 		if err = p.failFor[in.GetAttempt().GetAttemptId()]; err != nil {
 			p.refusals++
+			if p.refused != nil {
+				p.refused()
+			}
 		} else {
 			p.results[in.GetAttempt().GetAttemptId()] = in.GetResult()
 			p.accepted[in.GetAttempt().GetAttemptId()]++

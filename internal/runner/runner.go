@@ -138,6 +138,7 @@ type pace struct {
 	look       time.Duration // between two looks at disk and engine
 	ping       time.Duration // an engine that does not answer for so long is away
 	gpus       time.Duration // between two looks at GPUs that other runners have
+	table      time.Duration // the table of an attempt's telemetry may take so long
 	stall      time.Duration // an upload that does not move for so long is tried again
 }
 
@@ -146,7 +147,7 @@ var defaultPace = pace{
 	backoffMin: 250 * time.Millisecond, backoffMax: 15 * time.Second,
 	usage: 500 * time.Millisecond, engine: 3 * time.Minute, kill: 30 * time.Second,
 	settle: 2 * time.Second, stop: 8 * time.Second, deliver: 2 * time.Second,
-	look: 5 * time.Second, ping: 10 * time.Second, gpus: 500 * time.Millisecond, stall: 30 * time.Second,
+	look: 5 * time.Second, ping: 10 * time.Second, gpus: 500 * time.Millisecond, table: time.Minute, stall: 30 * time.Second,
 }
 
 // New makes a runner and takes its state directory (an error that wraps
