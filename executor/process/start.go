@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -190,7 +191,7 @@ func (e *Executor) fork(h *handle, spec executor.Spec) (tell *os.File, err error
 	if e.uid == 0 {
 		attr.Sys.Credential = &syscall.Credential{Uid: spec.User.UID, Gid: spec.User.GID}
 	}
-	pid, err := syscall.ForkExec(e.cfg.Shim, []string{e.cfg.Shim, "-"}, attr)
+	pid, err := forkPlain(e.cfg.Shim, []string{e.cfg.Shim, "-"}, attr)
 	if errors.Is(err, unix.EACCES) {
 		err = fmt.Errorf("%w; user %d must be able to enter every directory on the way to it", err, spec.User.UID)
 	}
@@ -203,6 +204,24 @@ func (e *Executor) fork(h *handle, spec executor.Spec) (tell *os.File, err error
 		return nil, errors.Join(err, tell.Close())
 	}
 	return tell, nil
+}
+
+// forkPlain is syscall.ForkExec of a process that does not inherit the precedence that
+// this one has on busy cores.
+func forkPlain(path string, argv []string, attr *syscall.ProcAttr) (pid int, err error) {
+	forked := make(chan struct{})
+	go func() {
+		defer close(forked)
+		// For good: a thread that nobody else gets ends with its goroutine.
+		runtime.LockOSThread()
+		if a, err := unix.SchedGetAttr(0, 0); err == nil {
+			a.Flags |= unix.SCHED_FLAG_RESET_ON_FORK
+			_ = unix.SchedSetAttr(0, a, 0)
+		}
+		pid, err = syscall.ForkExec(path, argv, attr)
+	}()
+	<-forked
+	return pid, err
 }
 
 // shimFiles are the files that the shim is started with, in the order of their

@@ -1,6 +1,9 @@
 package runner
 
-import "time"
+import (
+	"runtime"
+	"time"
+)
 
 // causeKind is a reason of the runner's own for ending a job.
 type causeKind int
@@ -54,16 +57,26 @@ type cause struct {
 // stop ends the job for a reason. Only the first reason counts, and none after
 // the job has ended by itself. It never blocks.
 func (j *job) stop(c cause) {
+	if j.take(c) {
+		// The kill is next in line on this thread. It need not wait for another one to
+		// be woken, which on busy cores takes milliseconds.
+		runtime.Gosched()
+	}
+}
+
+// take makes c the job's cause, and says whether it did.
+func (j *job) take(c cause) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.ended || j.cause.kind != causeNone {
-		return
+		return false
 	}
 	j.cause = c
 	close(j.stopped)
 	if c.kind == causeCancel || c.kind == causeLeaseLost || c.kind == causeShutdown {
 		j.cancelStart() // an image may just be on its way
 	}
+	return true
 }
 
 // absolve drops a limit's or the runner's own reason that arose after the job had

@@ -13,8 +13,8 @@ import (
 	"github.com/tetryx/lynx-runner/internal/runner/journal"
 )
 
-// recordBeforeKill is how long a kill waits for its reason to be on disk. The
-// reason is synced before the result is sent in any case.
+// recordBeforeKill is how long a kill waits for its reason to be written. The reason
+// is synced before the result is sent in any case.
 const recordBeforeKill = 5 * time.Millisecond
 
 // ended is the answer of an executor's Wait.
@@ -126,15 +126,20 @@ func (j *job) putDown(ctx context.Context, rec *record, h executor.Handle, exits
 }
 
 // kill writes down why, and ends every process of the attempt. A slow disk
-// delays the kill by no more than recordBeforeKill; the reason is on disk when
-// kill returns.
+// delays the kill by no more than recordBeforeKill; the reason is synced when kill
+// returns.
 func (j *job) kill(ctx context.Context, rec *record, h executor.Handle) error {
 	why := j.reason()
-	recorded := make(chan struct{})
+	recorded, synced := make(chan struct{}), make(chan struct{})
 	go func() {
-		defer close(recorded)
+		defer close(synced)
 		c := journal.Cause{Kind: why.kind.String(), Message: why.detail, At: why.at}
-		if err := j.r.journal.RecordCause(j.a.GetAttemptId(), c); err != nil {
+		err := j.r.journal.RecordCause(j.a.GetAttemptId(), c)
+		close(recorded)
+		if err == nil {
+			err = j.r.journal.SyncCause(j.a.GetAttemptId())
+		}
+		if err != nil {
 			j.log.Error("the reason for a kill could not be written down", "cause", why.kind, "error", err)
 		}
 	}()
@@ -145,7 +150,7 @@ func (j *job) kill(ctx context.Context, rec *record, h executor.Handle) error {
 	case <-hurry.C:
 	}
 	err := j.killUntilGone(ctx, rec, h)
-	<-recorded
+	<-synced
 	return err
 }
 

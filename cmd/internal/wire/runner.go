@@ -50,13 +50,21 @@ func NewRunner(o RunnerOptions) (*Runner, error) {
 	for _, r := range o.Config.Relaxations {
 		o.Log.Warn("jobs are confined less than by default", "setting", r.Setting, "value", r.Value, "meaning", r.Meaning)
 	}
-	// Jobs, which are less protected, and the engine's containers do not inherit it.
+	// Jobs, which are less protected, and the engine's containers inherit neither this
+	// nor the precedence.
 	protected, err := host.Protect()
 	switch {
 	case err != nil:
 		o.Log.Info("this runner's own oom_score_adj can't be lowered; only its jobs' is raised", "error", err)
 	case !protected && os.Geteuid() == 0:
 		o.Log.Info("this runner may not lower its own oom_score_adj (CAP_SYS_RESOURCE); only its jobs' is raised")
+	}
+	preceded, err := host.Precede()
+	switch {
+	case err != nil:
+		o.Log.Info("this runner can't be given precedence on busy cores", "error", err)
+	case !preceded && os.Geteuid() == 0:
+		o.Log.Info("this runner has no precedence on busy cores (CAP_SYS_NICE, or its niceness was chosen): a kill may take longer there")
 	}
 	if slices.Contains(o.Config.Sandbox.Isolation, config.IsolationBatch) {
 		o.Executor = shared.New(o.Executor, shared.Config{

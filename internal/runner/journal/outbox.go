@@ -135,8 +135,9 @@ type Cause struct {
 	At time.Time `json:"at"`
 }
 
-// RecordCause writes and syncs why an attempt is about to be killed. It is there for
-// another process at once, and for a host that crashes when RecordCause has returned.
+// RecordCause writes why an attempt is about to be killed, for another process.
+// SyncCause makes it survive a crash of the host, which takes longer than a kill can
+// wait.
 func (j *Journal) RecordCause(attemptID string, c Cause) error {
 	if !ValidName(attemptID) {
 		return fmt.Errorf("journal: attempt id %q cannot name a file", attemptID)
@@ -145,9 +146,17 @@ func (j *Journal) RecordCause(attemptID string, c Cause) error {
 	if err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
+	if err := replaceFile(filepath.Join(j.dir, causesDir), attemptID, append(data, '\n')); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	return nil
+}
+
+// SyncCause syncs what RecordCause wrote.
+func (j *Journal) SyncCause(attemptID string) error {
 	dir := filepath.Join(j.dir, causesDir)
-	for _, write := range []func(dir, name string, data []byte) error{replaceFile, writeFile} {
-		if err := write(dir, attemptID, append(data, '\n')); err != nil {
+	for _, name := range []string{attemptID, ""} { // the file, and its name in the directory
+		if err := syncPath(filepath.Join(dir, name)); err != nil {
 			return fmt.Errorf("journal: %w", err)
 		}
 	}

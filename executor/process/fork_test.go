@@ -1,0 +1,63 @@
+package process
+
+import (
+	"os"
+	"os/exec"
+	"strconv"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestForkPlain: a job has no precedence on busy cores because its runner has.
+func TestForkPlain(t *testing.T) {
+	own, err := unix.SchedGetAttr(0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	preceding := *own
+	preceding.Runtime = 500_000
+	if os.Geteuid() == 0 {
+		preceding.Nice = -10
+	}
+	setThreads(t, preceding)
+	defer setThreads(t, *own)
+	path, err := exec.LookPath("sleep")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := forkPlain(path, []string{"sleep", "1000"}, &syscall.ProcAttr{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := unix.SchedGetAttr(pid, 0)
+	if err != nil || a.Nice != own.Nice || a.Runtime != own.Runtime {
+		t.Errorf("the child has %+v, %v; want %+v", a, err, own)
+	}
+	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	var status unix.WaitStatus
+	if _, err := unix.Wait4(pid, &status, 0, nil); err != nil {
+		t.Error(err)
+	}
+	if _, err := forkPlain("/nowhere", []string{"x"}, &syscall.ProcAttr{}); err == nil {
+		t.Error("a program that is not there was started")
+	}
+}
+
+// setThreads gives every thread of the test such a priority.
+func setThreads(t *testing.T, a unix.SchedAttr) {
+	t.Helper()
+	threads, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, thread := range threads {
+		id, _ := strconv.Atoi(thread.Name())
+		if err := unix.SchedSetAttr(id, &a, 0); err != nil && err != unix.ESRCH { //nolint:errorlint // as the kernel returns it
+			t.Fatal(err)
+		}
+	}
+}
