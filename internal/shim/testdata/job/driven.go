@@ -39,6 +39,13 @@ func (j *job) do(command string, args []string) (string, error) {
 		return orphans(number(args[0]))
 	case "assault":
 		return assault(args[0] == "init")
+	case "write": // to a file
+		return "written", os.WriteFile(args[0], []byte("of a job"), 0o600)
+	case "list": // what is in a directory
+		entries, err := os.ReadDir(args[0])
+		return fmt.Sprint(len(entries), entries), err
+	case "segment": // of System V's shared memory: how many there are, and one more
+		return segment()
 	case "limit": // the shim's open files
 		n := uint64(number(args[0]))
 		return "limited", unix.Prlimit(os.Getppid(), unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: n, Max: n}, nil)
@@ -91,6 +98,16 @@ func child(session bool) (string, error) {
 		Env: os.Environ(), Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{Setsid: session},
 	})
 	return strconv.Itoa(pid), err
+}
+
+// segment counts the segments of shared memory in this namespace, and adds one.
+func segment() (string, error) {
+	list, err := os.ReadFile("/proc/sysvipc/shm")
+	if err != nil {
+		return "", err
+	}
+	_, err = unix.SysvShmGet(unix.IPC_PRIVATE, 4096, unix.IPC_CREAT|0o600)
+	return strconv.Itoa(strings.Count(string(list), "\n") - 1), err
 }
 
 // orphans leaves n children to the shim, and waits until it has reaped them.

@@ -7,6 +7,7 @@
 //	job write STDOUT STDERR      writes as many bytes of numbered lines and exits
 //	job environ                  prints its environment and exits
 //	job die SIGNAL               ends itself by a signal
+//	job serve SOCKET GROWTH      a fork server, whose jobs are driven; see serve.go
 //	job launch FLAGS -- CMD ...  becomes CMD, with other limits, user, /proc
 package main
 
@@ -46,6 +47,8 @@ func main() {
 	case "die":
 		check(unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}))
 		die(unix.Signal(number(args[0])))
+	case "serve":
+		serve(args[0], number(args[1]))
 	case "launch":
 		launch(args)
 	}
@@ -89,6 +92,7 @@ func die(s unix.Signal) {
 func launch(args []string) {
 	set := flag.NewFlagSet("launch", flag.ExitOnError)
 	proc := set.Bool("proc", false, "mount /proc and bring up lo, in new namespaces")
+	place := set.String("place", "", "mount a file system in memory there, the only one that can be written to")
 	uid := set.Int("uid", 0, "user and group to become")
 	nproc := set.Uint64("nproc", 0, "RLIMIT_NPROC")
 	soft := set.Uint64("nofile", 0, "RLIMIT_NOFILE, soft")
@@ -101,6 +105,9 @@ func launch(args []string) {
 		check(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
 		check(unix.Mount("proc", "/proc", "proc", 0, ""))
 		upLoopback()
+	}
+	if *place != "" {
+		onlyPlace(*place)
 	}
 	if *nproc > 0 {
 		check(unix.Setrlimit(unix.RLIMIT_NPROC, &unix.Rlimit{Cur: *nproc, Max: *nproc}))
