@@ -4,10 +4,12 @@ import (
 	"debug/elf"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/tetryx/lynx-runner/internal/runner/config"
 	"github.com/tetryx/lynx-runner/internal/runner/journal"
 )
 
@@ -64,6 +66,7 @@ func (c *checker) users() *slots {
 		c.add("users", LevelFailed, "%v", err)
 		return nil
 	}
+	c.sharing(os.Geteuid())
 	if os.Geteuid() == 0 {
 		c.add("users", LevelOK, "%d slots, each with a user id of its own from %d on", len(s.all), s.all[0].uid)
 		return s
@@ -77,6 +80,14 @@ func (c *checker) users() *slots {
 		c.add("users", LevelWarning, "sandbox.output_owner has no effect: the results are user %d's, and only root could give them to another", os.Geteuid())
 	}
 	return s
+}
+
+// sharing warns where the owner allows shared containers that this user can't make.
+func (c *checker) sharing(uid int) {
+	if uid == 0 || !slices.Contains(c.cfg.Sandbox.Isolation, config.IsolationBatch) {
+		return
+	}
+	c.add("users", LevelWarning, "sandbox.isolation allows batch, but runs that ask for it fail here: only a runner that root started gives them a user who can't write where the results of others pass")
 }
 
 // shim checks that the shim can run in any image, by any user.

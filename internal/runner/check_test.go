@@ -473,3 +473,13 @@ func TestLabels(t *testing.T) {
 		}
 	}
 }
+
+func TestCheckSaysWhoCannotShareContainers(t *testing.T) {
+	for uid, warned := range map[int]bool{0: false, 1000: true} {
+		c := &checker{cfg: &config.Config{Sandbox: config.Sandbox{Isolation: []string{config.IsolationJob, config.IsolationBatch}}}, out: &Checked{}}
+		c.sharing(uid)
+		if got := c.out.finding("users", LevelWarning); (got.Detail != "") != warned {
+			t.Errorf("user %d: %+v", uid, got)
+		}
+	}
+}

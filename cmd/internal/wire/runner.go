@@ -68,7 +68,7 @@ func NewRunner(o RunnerOptions) (*Runner, error) {
 	}
 	if slices.Contains(o.Config.Sandbox.Isolation, config.IsolationBatch) {
 		o.Executor = shared.New(o.Executor, shared.Config{
-			Dir: filepath.Join(o.Config.OutputRoot, ".lynx-shared-"+o.Config.RunnerID), UID: os.Geteuid(), Log: o.Log,
+			Dir: shared.Dir(o.Config.OutputRoot, o.Config.RunnerID), UID: os.Geteuid(), Log: o.Log,
 		})
 	}
 	conn, err := Dial(o.Config.Server, o.Token)
@@ -102,6 +102,7 @@ func NewExecutor(ctx context.Context, cfg *config.Config, log *slog.Logger) (exe
 		Shim:          cfg.Shim,
 		PullPolicy:    docker.PullPolicy(cfg.PullPolicy),
 		AllowedImages: cfg.AllowedImages,
+		MaxStarts:     cfg.MaxStarts,
 		PullsDir:      filepath.Join(cfg.StateDir, "images"),
 		Log:           log,
 	})

@@ -70,8 +70,9 @@ type cleaner struct {
 	Options
 	report *Report
 	now    time.Time
-	// live says that a runner uses the state directory.
-	live bool
+	// live says that a runner uses the state directory, sharing that a container is
+	// left that served runs.
+	live, sharing bool
 }
 
 // do removes one thing, unless it is only to be named.

@@ -18,6 +18,7 @@ import (
 	"github.com/tetryx/lynx-runner/executor"
 	"github.com/tetryx/lynx-runner/internal/runner/config"
 	"github.com/tetryx/lynx-runner/internal/runner/journal"
+	"github.com/tetryx/lynx-runner/internal/runner/shared"
 	runnerv1 "github.com/tetryx/lynx-runner/proto/lynx/runner/v1"
 )
 
@@ -359,5 +360,32 @@ func TestLeftovers(t *testing.T) {
 	s.must(os.WriteFile(filepath.Join(state, "state.json"), []byte(`{`), 0o600), os.Mkdir(filepath.Join(at, "of-nobody"), 0o700))
 	if r := s.clean(false); !has(filepath.Join(at, "of-nobody")) || len(r.Notes) != 2 {
 		t.Errorf("%+v", r)
+	}
+}
+
+// While a container is left that served runs, so are their directories; then they go
+// home, and the mounts away.
+func TestMountsOfSharedContainers(t *testing.T) {
+	s := newStand(t)
+	engine := &fakeEngine{containers: []executor.Container{{
+		ID: "c", AttemptID: shared.Prefix + "x", RuntimeDir: filepath.Join(s.cfg.RuntimeDir, s.installation(), "of-x"), Since: noon,
+	}}}
+	s.engine = engine
+	mounts := shared.Dir(s.cfg.OutputRoot, s.cfg.RunnerID)
+	home := s.dir("b", 0, 1)
+	note := fmt.Sprintf(`{"output":%q,"log":%q}`, filepath.Join(home, "output"), filepath.Join(home, "log"))
+	s.must(os.MkdirAll(filepath.Join(mounts, "shared-x", "out"), 0o755), os.MkdirAll(home, 0o755),
+		os.WriteFile(filepath.Join(mounts, "shared-x", "out", "result"), nil, 0o644), os.WriteFile(filepath.Join(mounts, "shared-x.job"), []byte(note), 0o600))
+	s.clean(false)
+	if !has(filepath.Join(mounts, "shared-x", "out", "result")) {
+		t.Error("removed below a container that runs")
+	}
+	engine.containers[0].Ended = true
+	if r := s.clean(true); !has(mounts) || !slices.ContainsFunc(r.Items, func(i Item) bool { return i.Kind == KindMounts && i.Where == mounts }) {
+		t.Errorf("a dry run says %+v", r.Items)
+	}
+	s.clean(false)
+	if has(mounts) || !has(filepath.Join(home, "output", "result")) {
+		t.Errorf("left %q", tree(t, s.cfg.OutputRoot))
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/tetryx/lynx-runner/executor"
 	"github.com/tetryx/lynx-runner/internal/runner/config"
 	"github.com/tetryx/lynx-runner/internal/runner/journal"
+	"github.com/tetryx/lynx-runner/internal/runner/shared"
 )
 
 // leftovers removes what a runner that was killed left. The state directory is
@@ -36,6 +37,7 @@ func (c *cleaner) leftovers(ctx context.Context, held journal.Held) error {
 		if err := c.containers(ctx, engine, held, used); err != nil {
 			return err
 		}
+		c.mounts()
 		if err := c.images(ctx, engine, held); err != nil {
 			return err
 		}
@@ -87,6 +89,7 @@ func (c *cleaner) containers(ctx context.Context, engine executor.Cleaner, held 
 	for _, container := range list {
 		if !NobodysContainer(container, held) {
 			used[filepath.Base(container.RuntimeDir)] = true
+			c.sharing = c.sharing || strings.HasPrefix(container.AttemptID, shared.Prefix)
 			if !container.Ended && !held.InHand[container.AttemptID] {
 				c.report.note("container %s runs and is not in the runner's hand; the next start of the runner ends it", container.Name)
 			}
@@ -96,6 +99,17 @@ func (c *cleaner) containers(ctx context.Context, engine executor.Cleaner, held 
 			func() error { return engine.RemoveContainer(ctx, container.ID) })
 	}
 	return nil
+}
+
+// mounts removes the directory of shared containers, of which none is left.
+func (c *cleaner) mounts() {
+	dir := shared.Dir(c.Config.OutputRoot, c.Config.RunnerID)
+	info, err := os.Lstat(dir)
+	if err != nil || c.sharing {
+		return
+	}
+	c.do(Item{Kind: KindMounts, Where: dir, Since: info.ModTime(), Why: "no container serves runs any more"},
+		func() error { return shared.Sweep(dir) })
 }
 
 // WhyImage decides whether an image goes, and says why; empty if it stays. One

@@ -13,6 +13,8 @@
 //     nobody can say whose it is.
 //   - files in rejected/ of the state directory that are older than asked for
 //   - directories of sockets that no attempt in hand and no container uses
+//   - the directory through which results of shared containers passed, when none of
+//     those is left; what is in it is brought back to where it belongs
 //   - containers that have ended, are of this state directory, and not in hand
 //   - images that lost their name to a newer build, and those that the runner
 //     pulled and has not used for as long as asked for
@@ -56,6 +58,7 @@ const (
 	KindSockets   = "sockets"
 	KindContainer = "container"
 	KindImage     = "image"
+	KindMounts    = "mounts of shared containers"
 )
 
 // Item is one thing that was removed, or would be.

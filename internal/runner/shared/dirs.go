@@ -132,9 +132,14 @@ func bringBack(root string, n note) error {
 	return errors.Join(errs...)
 }
 
-// sweep brings back what an earlier process left below dir, and removes it. No
+// Dir is the directory for the mounts of a runner's containers (Config.Dir).
+func Dir(outputRoot, runnerID string) string {
+	return filepath.Join(outputRoot, ".lynx-shared-"+runnerID)
+}
+
+// Sweep brings back what an earlier process left below dir, and removes it. No
 // container may run there.
-func sweep(dir string) error {
+func Sweep(dir string) error {
 	notes, err := filepath.Glob(filepath.Join(dir, "*"+noteSuffix))
 	if err != nil {
 		return err

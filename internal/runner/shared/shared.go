@@ -47,9 +47,10 @@ import (
 	"github.com/tetryx/lynx-runner/executor"
 )
 
+// Prefix begins the attempt id of every container that serves.
+const Prefix = "shared-"
+
 const (
-	// prefix begins the attempt id of every container that serves.
-	prefix = "shared-"
 	// readyWithin bounds how long a new container may take until its first job
 	// runs, with everything that is preloaded.
 	readyWithin = 2 * time.Minute
@@ -238,7 +239,7 @@ func (e *Executor) Recover(ctx context.Context) ([]executor.Handle, error) {
 	}
 	var others []executor.Handle
 	for _, h := range handles {
-		if !strings.HasPrefix(h.AttemptID(), prefix) {
+		if !strings.HasPrefix(h.AttemptID(), Prefix) {
 			others = append(others, h)
 			continue
 		}
@@ -246,7 +247,7 @@ func (e *Executor) Recover(ctx context.Context) ([]executor.Handle, error) {
 			return nil, fmt.Errorf("container %s, which served jobs: %w", h.AttemptID(), err)
 		}
 	}
-	return others, sweep(e.cfg.Dir)
+	return others, Sweep(e.cfg.Dir)
 }
 
 // Close ends the containers that wait, and closes the executor below.
@@ -268,7 +269,7 @@ func (e *Executor) Close() error {
 
 // create makes a container for jobs like this one.
 func (e *Executor) create(ctx context.Context, spec executor.Spec) (*container, error) {
-	id := prefix + strings.ToLower(rand.Text()[:16])
+	id := Prefix + strings.ToLower(rand.Text()[:16])
 	dirs, err := makeDirs(e.cfg.Dir, id, filepath.Dir(spec.RuntimeDir))
 	if err != nil {
 		return nil, fmt.Errorf("directories of a shared container: %w", err)

@@ -169,7 +169,7 @@ func TestContainerSpec(t *testing.T) {
 	spec := b.spec()
 	_, c := b.run(spec)
 	got := c.spec
-	if !got.Serve || got.Shared != nil || !strings.HasPrefix(got.AttemptID, prefix) || got.BatchID != spec.BatchID {
+	if !got.Serve || got.Shared != nil || !strings.HasPrefix(got.AttemptID, Prefix) || got.BatchID != spec.BatchID {
 		t.Errorf("specification %+v", got)
 	}
 	if want := []string{"python", "-m", "server", "--", "/lynx/work/s.py", "-v"}; !cmp.Equal(got.Argv, want) {
@@ -295,7 +295,7 @@ func TestStart(t *testing.T) {
 func TestRecover(t *testing.T) {
 	b := newBench(t, completes)
 	spec := b.spec()
-	d, err := makeDirs(b.x.cfg.Dir, prefix+"old", filepath.Join(b.dir, "run"))
+	d, err := makeDirs(b.x.cfg.Dir, Prefix+"old", filepath.Join(b.dir, "run"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -306,11 +306,11 @@ func TestRecover(t *testing.T) {
 		t.Fatal(err)
 	}
 	text, _ := json.Marshal(note{Output: filepath.Join(b.dir, "gone", "output")})
-	if err := errors.Join(os.WriteFile(filepath.Join(b.x.cfg.Dir, prefix+"torn"+noteSuffix), []byte("{"), 0o600),
-		os.WriteFile(filepath.Join(b.x.cfg.Dir, prefix+"gone"+noteSuffix), text, 0o600)); err != nil {
+	if err := errors.Join(os.WriteFile(filepath.Join(b.x.cfg.Dir, Prefix+"torn"+noteSuffix), []byte("{"), 0o600),
+		os.WriteFile(filepath.Join(b.x.cfg.Dir, Prefix+"gone"+noteSuffix), text, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	container := newServed(b.e, executor.Spec{AttemptID: prefix + "old"})
+	container := newServed(b.e, executor.Spec{AttemptID: Prefix + "old"})
 	other := newServed(b.e, executor.Spec{AttemptID: "job-9-1"})
 	b.e.left = []executor.Handle{other, container}
 	handles, err := b.x.Recover(t.Context())
