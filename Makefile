@@ -21,6 +21,7 @@ BINARIES := lynxctl lynx-server lynx-runner lynx-shim
 
 TUTORIAL := scenarios/aerospace/configs/basic_orbit_tutorial.yaml
 export BIN PREFIX SYSCONFDIR UNITDIR DESTDIR
+IMAGE    := $(or $(LYNX_IMAGE),lynx-basilisk)
 RUNS     ?= 10
 OUTPUT   ?= lynx-output
 
@@ -62,12 +63,37 @@ demo: build image ## Run the tutorial: ten Basilisk runs in Docker, then one pic
 ## --- checking -------------------------------------------------------------
 
 .PHONY: test
-test: build image venv lint ## Everything: linters, unit tests, real engine, real Basilisk, Python
+test: build image venv ## Everything: linters, unit tests, real engine, real Basilisk, Python
 	@scripts/test.sh
 
 .PHONY: test-unit
 test-unit: ## Fast tests that need neither Docker nor Basilisk
 	go test ./...
+
+# The parts of `make test`. -trimpath: what one clone has built serves the next.
+# -vet=off: `make lint` vets, with more analyzers, once.
+GOTEST := go test -trimpath -vet=off
+
+.PHONY: test-race
+test-race: ## Part of test: all Go tests that need no Docker, with the race detector
+	CGO_ENABLED=1 $(GOTEST) -race ./...
+	@# Simulated schedules of faults: many more without it.
+	$(GOTEST) ./tests/simulation
+
+.PHONY: test-engine
+test-engine: image venv ## Part of test: the Go tests against the Docker engine and Basilisk
+	@images/base/build.sh # some jobs run in it, wherever lynx-basilisk's base is from
+	@# One package at a time: each looks for what it has left on the engine.
+	$(GOTEST) -tags engine -count=1 -timeout 40m -p 1 ./executor/... ./tests/... ./bench/...
+
+.PHONY: test-openapi
+test-openapi: python-env ## Part of test: the REST interface against its OpenAPI document
+	scripts/openapi-check.sh
+
+.PHONY: test-python
+test-python: image python-env ## Part of test: SDK and scenario, and Basilisk's known answers in the image
+	$(VENV)/bin/python -m pytest -q sdk/python scenarios
+	scripts/test-scenario.sh $(IMAGE)
 
 .PHONY: test-faults
 test-faults: engine ## Break engine, platform and disks under running jobs: all of docs/reliability.md
@@ -102,5 +128,5 @@ python-env:
 	@scripts/python-env.sh
 
 .PHONY: clean
-clean: ## Delete what was built (not the images)
+clean: ## Delete what was built (not the images, nor the cache that clones share)
 	rm -rf bin .cache

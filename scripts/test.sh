@@ -1,11 +1,9 @@
 #!/usr/bin/env bash
-# Everything that `make test` runs after the linters: the Go tests with the race
-# detector, the tests against the real Docker engine and the real Basilisk, the
-# Python tests, and then a look at whether anything was left behind.
+# Everything that `make test` runs: linters, the Go tests with the race detector,
+# those against the real Docker engine and the real Basilisk, the Python tests, and
+# then a look at whether anything was left behind.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-python=.cache/venv/bin/python
-image=${LYNX_IMAGE:-lynx-basilisk}
 
 # leftovers lists what tests could leave on this machine.
 leftovers() {
@@ -27,28 +25,13 @@ need curl curl
 need systemd-analyze systemd
 docker compose version >/dev/null 2>&1 || need docker-compose docker-compose
 
-step() { echo "=== $*" >&2; }
 before=$(leftovers | sort)
 
-step "Go tests, with the race detector"
-CGO_ENABLED=1 go test -race ./...
+# Two parts at a time, since the engine's tests wait more than they compute; what a
+# part prints comes when it ends. The longest goes first.
+make --no-print-directory --jobs 2 --output-sync=target \
+	test-engine lint test-race test-openapi test-python
 
-step "Simulated schedules of faults, without the race detector"
-go test ./tests/simulation
-
-step "Go tests against the Docker engine and Basilisk"
-go test -tags engine -count=1 -timeout 40m -p 1 ./executor/... ./tests/... ./bench/...
-
-step "The REST interface against its OpenAPI document"
-scripts/openapi-check.sh
-
-step "Python: SDK and scenario"
-$python -m pytest -q sdk/python scenarios
-
-step "Scenario against Basilisk's known answers, in the image $image"
-scripts/test-scenario.sh "$image"
-
-step "Leftovers"
 left=$(comm -13 <(echo "$before") <(leftovers | sort))
 if [ -n "$left" ]; then
 	printf 'the tests left something behind:\n%s\n' "$left" >&2

@@ -1,15 +1,14 @@
 #!/usr/bin/env bash
-# Installs the development tools, at the versions that tools/go.mod pins, into
-# the given directory; what is current there already is left alone.
+# tools.sh LINK: makes LINK a directory of the development tools, at the versions
+# that tools/go.mod pins (scripts/cached.sh).
 set -euo pipefail
-cd "$(dirname "$0")/../tools"
-dir=${1:?usage: tools.sh DIRECTORY}
-want=$(cat go.mod go.sum | sha256sum | cut -d' ' -f1)
-[ "$(cat "$dir/.stamp" 2>/dev/null || true)" = "$want" ] && exit 0
+cd "$(dirname "$0")/.."
 
-mkdir -p "$dir"
-echo "installing the development tools into ${dir#"$PWD/"} (once; a few minutes)" >&2
-for tool in $(go list -f '{{.ImportPath}}' tool); do
-	GOBIN=$dir CGO_ENABLED=0 go install -trimpath -ldflags='-s -w' "$tool"
-done
-echo "$want" >"$dir/.stamp"
+if [ "${1:?usage: tools.sh LINK}" != --into ]; then
+	key=$({ cat tools/go.mod tools/go.sum; go version; } | sha256sum)
+	exec scripts/cached.sh "$1" "$key" scripts/tools.sh --into
+fi
+echo "installing the development tools (once; a few minutes)" >&2
+cd tools
+mapfile -t tools < <(go list -f '{{.ImportPath}}' tool)
+GOBIN=$2 CGO_ENABLED=0 go install -trimpath -ldflags='-s -w' "${tools[@]}"
