@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 study=${1:?usage: demo.sh STUDY RUNS OUTPUT} runs=${2:?} output=${3:?}
 
-bin/lynxctl run "$study" --runs "$runs" --executor docker --output "$output"
+"${BIN:-bin}/lynxctl" run "$study" --runs "$runs" --executor docker --output "$output"
 
 batch=$(readlink -f "$output/latest")
 docker run --rm --network none --read-only --cap-drop ALL --security-opt no-new-privileges \

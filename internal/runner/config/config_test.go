@@ -285,7 +285,7 @@ func TestExample(t *testing.T) {
 	}
 	full := mustLoad(t, uncommented.String(), nil, nil)
 	for _, path := range Paths() {
-		shown := full.Origin(path).Kind == "file" || slices.Contains([]string{"sandbox.data_mounts", "sandbox.output_owner", "sandbox.grace"}, path)
+		shown := full.Origin(path).Kind == "file" || slices.Contains([]string{"sandbox.data_mounts", "sandbox.output_owner"}, path)
 		if (strings.HasPrefix(path, "sandbox.") || strings.HasPrefix(path, "reserve.")) && !shown {
 			t.Errorf("the example does not show %s", path)
 		}
