@@ -12,6 +12,7 @@
 //   - handle.go: what goes on while a container runs and when it ends
 //   - evidence.go: from what was seen to an executor.Exit
 //   - process.go, cgroup.go: the container's init as the kernel shows it
+//   - forgotten.go: processes of a container that the engine knows nothing of
 //
 // # A container's life
 //

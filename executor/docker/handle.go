@@ -14,6 +14,7 @@ import (
 	"github.com/moby/moby/api/types/container"
 
 	"github.com/tetryx/lynx-runner/executor"
+	"github.com/tetryx/lynx-runner/executor/internal/attempts"
 	"github.com/tetryx/lynx-runner/executor/internal/cgroup"
 	"github.com/tetryx/lynx-runner/internal/shim/control"
 )
@@ -78,17 +79,10 @@ func (h *handle) Started() time.Time { return h.started }
 
 // Wait implements executor.Handle.
 func (h *handle) Wait(ctx context.Context) (executor.Exit, error) {
-	select {
-	case <-h.done:
-		return h.result, h.err
-	default:
+	if err := attempts.Ended(ctx, h.done); err != nil {
+		return executor.Exit{}, err
 	}
-	select {
-	case <-h.done:
-		return h.result, h.err
-	case <-ctx.Done():
-		return executor.Exit{}, ctx.Err()
-	}
+	return h.result, h.err
 }
 
 // Kill implements executor.Handle. The kernel's own signal comes first, or, for

@@ -183,11 +183,14 @@ func TestKill(t *testing.T) {
 	for name, c := range map[string]struct {
 		open       bool
 		engineKill bool
+		hung       bool // the engine
 		init       fakeInit
 	}{
-		"by pidfd":                            {open: true, init: fakeInit{Report: report(0)}},
-		"by the shim, without the right to":   {init: fakeInit{Report: report(0)}},
-		"by the engine, where neither can do": {engineKill: true, init: fakeInit{Report: report(0)}},
+		"by pidfd":                                 {open: true, init: fakeInit{Report: report(0)}},
+		"by pidfd, beside an engine that hangs":    {open: true, hung: true, init: fakeInit{Report: report(0)}},
+		"by the shim, without the right to":        {init: fakeInit{Report: report(0)}},
+		"by the shim, beside an engine that hangs": {hung: true, init: fakeInit{Report: report(0)}},
+		"by the engine, where neither can do":      {engineKill: true, init: fakeInit{Report: report(0)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDaemon(t)
@@ -199,6 +202,9 @@ func TestKill(t *testing.T) {
 			h := mustStart(t, e, testSpec(t))
 			if c.engineKill {
 				_ = h.control.Close()
+			}
+			if c.hung {
+				d.on("POST /containers/{id}/kill", hang)
 			}
 			before := time.Now()
 			at, err := h.Kill(t.Context())

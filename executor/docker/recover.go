@@ -59,6 +59,7 @@ func (e *Executor) attach(ctx context.Context, c container.InspectResponse) (*ha
 	}
 	switch {
 	case c.State.Status == container.StateCreated:
+		h.endForgotten(ctx)
 		h.started = time.Now()
 		h.markGone(h.started)
 	case ended(c.State):

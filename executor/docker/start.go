@@ -154,6 +154,9 @@ func (e *Executor) takeUp(ctx context.Context, spec executor.Spec, name string) 
 			name, labelRunner, c.Config.Labels[labelRunner])
 	case c.State.Status == container.StateCreated:
 		// It never ran: nothing is lost, and this Start may have other paths.
+		if err := endForgotten(ctx, c.ID); err != nil {
+			return nil, err
+		}
 		return nil, e.engine.remove(ctx, c.ID)
 	case c.State.Status == container.StateRemoving:
 		return nil, sleep(ctx, firstRetry)
@@ -190,7 +193,7 @@ func (e *Executor) run(ctx context.Context, spec executor.Spec, id string) (_ *h
 	}
 	c, started, err := e.begin(ctx, id)
 	if err != nil {
-		return nil, h.lost(err)
+		return nil, h.lost(ctx, err)
 	}
 	h.started = started
 	h.hold(c)
@@ -202,8 +205,10 @@ func (e *Executor) run(ctx context.Context, spec executor.Spec, id string) (_ *h
 }
 
 // lost tells an engine that could not start the container from one that did and was
-// killed before it wrote that down: then another Start would run the job twice.
-func (h *handle) lost(err error) error {
+// killed before it wrote that down: then another Start would run the job twice, the
+// second time perhaps beside the first.
+func (h *handle) lost(ctx context.Context, err error) error {
+	h.endForgotten(context.WithoutCancel(ctx))
 	if _, none := os.Stat(filepath.Join(h.logs.dir, stdoutLog)); none != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tetryx/lynx-runner/executor"
+	"github.com/tetryx/lynx-runner/executor/internal/attempts"
 	"github.com/tetryx/lynx-runner/internal/shim"
 	"github.com/tetryx/lynx-runner/internal/shim/control"
 )
@@ -70,17 +71,10 @@ func (h *handle) Started() time.Time { return h.state.Started }
 
 // Wait implements executor.Handle.
 func (h *handle) Wait(ctx context.Context) (executor.Exit, error) {
-	select {
-	case <-h.done:
-		return h.result, h.err
-	default:
+	if err := attempts.Ended(ctx, h.done); err != nil {
+		return executor.Exit{}, err
 	}
-	select {
-	case <-h.done:
-		return h.result, h.err
-	case <-ctx.Done():
-		return executor.Exit{}, ctx.Err()
-	}
+	return h.result, h.err
 }
 
 // Kill implements executor.Handle. With a cgroup everything in it dies at once;

@@ -88,3 +88,19 @@ func (r *Registry[H]) Forget(attempt string, handle H) {
 	default: // another one is being made
 	}
 }
+
+// Ended waits for an attempt's end, when done is closed, or for ctx's, whose error it
+// returns. An end that is known counts first.
+func Ended(ctx context.Context, done <-chan struct{}) error {
+	select {
+	case <-done:
+		return nil
+	default:
+	}
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

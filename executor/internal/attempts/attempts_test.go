@@ -150,3 +150,18 @@ func TestSequences(t *testing.T) {
 		})
 	})
 }
+
+func TestEnded(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	cancel()
+	if err := Ended(ctx, done); !errors.Is(err, context.Canceled) {
+		t.Errorf("without an end: %v", err)
+	}
+	close(done)
+	for range 100 {
+		if err := Ended(ctx, done); err != nil {
+			t.Fatalf("with one: %v", err)
+		}
+	}
+}

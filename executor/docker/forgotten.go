@@ -1,0 +1,95 @@
+package docker
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// endForgotten ends what runs of a container that the engine calls created. An engine
+// that is killed in the middle of a start, and has not written it down, knows nothing
+// of the container's processes afterwards, and does not end them when it removes the
+// container: they would run on beside the next attempt, and nobody could name them any
+// more. On another machine than the engine's nothing is found.
+func endForgotten(ctx context.Context, containerID string) error {
+	for {
+		pids := processesOf("/proc", containerID)
+		if len(pids) == 0 {
+			return nil
+		}
+		var errs []error
+		for _, pid := range pids {
+			errs = append(errs, killIn(containerID, pid))
+		}
+		if err := errors.Join(errs...); err != nil {
+			return fmt.Errorf("the engine has forgotten container %s, whose processes %d run on and can't be ended by this runner: %w", short(containerID), pids, err)
+		}
+		if err := sleep(ctx, forgottenPause); err != nil {
+			return fmt.Errorf("the engine has forgotten container %s, whose processes %d do not end: %w", short(containerID), pids, err)
+		}
+	}
+}
+
+// endForgotten is endForgotten of the handle's container, where nothing else can be
+// done about a failure than to tell the runner's owner.
+func (h *handle) endForgotten(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, h.exec.cfg.CallTimeout)
+	defer cancel()
+	if err := endForgotten(ctx, h.id); err != nil {
+		h.exec.log.Error("a job outlives its container", "attempt", h.attempt, "error", err)
+	}
+}
+
+// forgottenPause is the time between two rounds of killing.
+const forgottenPause = 2 * time.Millisecond
+
+// killIn kills a process if it is still in the container's cgroup.
+func killIn(containerID string, pid int) error {
+	p, err := openInit(pid, func() error { return isInitOf(containerID, pid) })
+	if errors.Is(err, errNotInit) || errors.Is(err, unix.ESRCH) {
+		return nil // it has ended
+	}
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	return p.kill()
+}
+
+// fullID is a container's id as engines make it. Nothing shorter is looked for: it
+// could be a part of other names.
+var fullID = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// processesOf lists the processes below proc that are in a cgroup of the container,
+// but for those that have ended and only wait to be reaped.
+func processesOf(proc, containerID string) (pids []int) {
+	if !fullID.MatchString(containerID) {
+		return nil
+	}
+	lists, _ := filepath.Glob(filepath.Join(proc, "[0-9]*", "cgroup"))
+	for _, list := range lists {
+		text, err := os.ReadFile(list)
+		if err != nil || !bytes.Contains(text, []byte(containerID)) {
+			continue
+		}
+		dir := filepath.Dir(list)
+		// proc_pid_stat(5): pid (name) state …; the name may hold anything.
+		stat, err := os.ReadFile(filepath.Join(dir, "stat"))
+		state := bytes.TrimSpace(stat[bytes.LastIndexByte(stat, ')')+1:])
+		if err != nil || len(state) == 0 || state[0] == 'Z' || state[0] == 'X' {
+			continue
+		}
+		if pid, err := strconv.Atoi(filepath.Base(dir)); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}

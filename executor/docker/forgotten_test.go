@@ -1,0 +1,33 @@
+package docker
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestProcessesOf(t *testing.T) {
+	id, other := strings.Repeat("0f3d", 16), strings.Repeat("abcd", 16)
+	in := func(id string) string { return "4:memory:/docker/" + id + "\n0::/\n" }
+	proc := writeFiles(t, map[string]string{
+		"7/cgroup": in(id), "7/stat": "7 (job) S 1 1 1",
+		"8/cgroup": in(id), "8/stat": "8 (a ) Z) R 1 1 1",
+		"9/cgroup": in(id), "9/stat": "9 (ended) Z 1 1 1",
+		"10/cgroup": in(id), // gone between the two
+		"11/cgroup": in(other), "11/stat": "11 (other) R 1 1 1",
+		"self/cgroup": in(id), "self/stat": "12 (us) R 1 1 1",
+	})
+	got := processesOf(proc, id)
+	slices.Sort(got)
+	if !slices.Equal(got, []int{7, 8}) {
+		t.Errorf("got %v, want 7 and 8", got)
+	}
+	for _, bad := range []string{"", "0f3d", id + "/", strings.ToUpper(id)} {
+		if got := processesOf(proc, bad); len(got) > 0 {
+			t.Errorf("%q has %v", bad, got)
+		}
+	}
+	if err := endForgotten(t.Context(), "docker"); err != nil {
+		t.Error(err)
+	}
+}
