@@ -27,11 +27,14 @@ type PlatformProxy struct {
 
 // PlatformFault is what calls of a method get.
 type PlatformFault struct {
-	// Status is an HTTP status, GRPC a gRPC status; one of them is set.
+	// Status is an HTTP status, GRPC a gRPC status; one of them is set, or Hold.
 	Status int
 	GRPC   string
 	// After says that the platform gets the call, and the runner another answer.
 	After bool
+	// Hold lets the call go on when it is closed: the call itself or, with After, the
+	// platform's answer.
+	Hold <-chan struct{}
 	// Times is how often.
 	Times int
 }
@@ -99,6 +102,10 @@ func (p *PlatformProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.forward.ServeHTTP(w, r)
 		return
 	}
+	if f.Hold != nil {
+		p.hold(w, r, f)
+		return
+	}
 	if f.After {
 		p.forward.ServeHTTP(&nowhere{header: http.Header{}}, r)
 	}
@@ -110,6 +117,36 @@ func (p *PlatformProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Grpc-Status", f.GRPC)
 	w.Header().Set("Grpc-Message", "as the test wants it")
 }
+
+// hold passes a call on, or its answer back, when it is let go.
+func (p *PlatformProxy) hold(w http.ResponseWriter, r *http.Request, f *PlatformFault) {
+	if f.After {
+		p.forward.ServeHTTP(&late{w, f.Hold}, r)
+		return
+	}
+	select {
+	case <-f.Hold:
+		p.forward.ServeHTTP(w, r)
+	case <-r.Context().Done():
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// late holds an answer back.
+type late struct {
+	http.ResponseWriter
+
+	hold <-chan struct{}
+}
+
+// WriteHeader begins the answer when it may.
+func (l *late) WriteHeader(status int) {
+	<-l.hold
+	l.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap is for what a http.ResponseController can do.
+func (l *late) Unwrap() http.ResponseWriter { return l.ResponseWriter }
 
 // nowhere takes an answer that nobody gets.
 type nowhere struct{ header http.Header }

@@ -14,10 +14,12 @@ import (
 
 // Program is a program under test, which can be started more than once.
 type Program struct {
+	// Name is that of its file.
+	Name string
 	// Log has what every one of its processes logged, one after the other.
 	Log string
 
-	name, dir string
+	dir       string
 	argv, env []string
 	cmd       *exec.Cmd // the last one; nil before the first
 }
@@ -27,7 +29,7 @@ type Program struct {
 func (s *Stand) program(t *testing.T, name string, env []string, args ...string) *Program {
 	t.Helper()
 	p := &Program{
-		name: name, dir: s.Dir, Log: filepath.Join(s.Dir, fmt.Sprintf("%s.%d.log", name, len(s.programs))),
+		Name: name, dir: s.Dir, Log: filepath.Join(s.Dir, fmt.Sprintf("%s.%d.log", name, len(s.programs))),
 		argv: append([]string{filepath.Join(s.Programs, name)}, args...), env: append(os.Environ(), env...),
 	}
 	s.programs = append(s.programs, p)
@@ -77,7 +79,7 @@ func (p *Program) Signal(t *testing.T, sig syscall.Signal) {
 // Wait waits for the program's end, and returns an error if it was not in order.
 func (p *Program) Wait() error {
 	if err := p.cmd.Wait(); err != nil {
-		return fmt.Errorf("%s: %w", p.name, err)
+		return fmt.Errorf("%s: %w", p.Name, err)
 	}
 	return nil
 }

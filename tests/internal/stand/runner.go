@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -104,7 +105,16 @@ func (r *Runner) Leftovers(t *testing.T) (found []string) {
 		}
 		Docker(t, r.engine, append([]string{"rm", "--force"}, ids...)...)
 	}
-	for _, dir := range []string{"run", "state/outbox", "state/rejected", "state/causes", "state/uploads"} {
+	for _, f := range slices.Concat(Below(filepath.Join(r.Dir, "run")), r.Undelivered()) {
+		found = append(found, "file "+f)
+	}
+	return found
+}
+
+// Undelivered are the files that the runner keeps until it has reported an attempt
+// and has sent what it left.
+func (r *Runner) Undelivered() (found []string) {
+	for _, dir := range []string{"state/outbox", "state/rejected", "state/causes", "state/uploads"} {
 		for _, f := range Below(filepath.Join(r.Dir, dir)) {
 			found = append(found, filepath.Join(r.Dir, dir, f))
 		}

@@ -104,7 +104,7 @@ func (s *Stand) Eventually(t *testing.T, what string, f func() error) {
 		}
 		for _, p := range s.programs {
 			if p.Gone() {
-				t.Fatalf("%s has ended, before %s", p.name, what)
+				t.Fatalf("%s has ended, before %s", p.Name, what)
 			}
 		}
 	}
