@@ -24,6 +24,7 @@ export BIN PREFIX SYSCONFDIR UNITDIR DESTDIR
 IMAGE    := $(or $(LYNX_IMAGE),lynx-basilisk)
 RUNS     ?= 10
 OUTPUT   ?= lynx-output
+SOAK     ?= 30m
 
 .PHONY: help
 help: ## List the targets
@@ -98,6 +99,10 @@ test-python: image python-env ## Part of test: SDK and scenario, and Basilisk's 
 .PHONY: test-faults
 test-faults: engine ## Break engine, platform and disks under running jobs: all of docs/reliability.md
 	LYNX_FAULTS=all go test -tags engine -count=1 -timeout 20m -parallel 8 ./tests/faults
+
+.PHONY: soak
+soak: engine ## Let everything break at random around hundreds of jobs, 30 minutes (SOAK=5m SEED=1)
+	LYNX_SOAK=$(SOAK) LYNX_SOAK_SEED=$(SEED) go test -tags engine -count=1 -timeout 24h -v ./tests/soak
 
 .PHONY: fuzz
 fuzz: ## Fuzz what jobs, batches and clients control, 30 s a target (FUZZTIME=5m FUZZ=FuzzParse)
