@@ -56,6 +56,8 @@ type Config struct {
 	UIDs UIDRange
 	// MaxConcurrentJobs is the number of slots.
 	MaxConcurrentJobs int
+	// MaxStarts is how many containers are created and started at the same time.
+	MaxStarts int
 	// Image is the container image of jobs that ask for none.
 	Image string
 	// AllowedImages are the references that a batch may ask for, Image and those

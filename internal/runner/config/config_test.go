@@ -53,7 +53,7 @@ func TestDefaults(t *testing.T) {
 		Capabilities:     Capabilities{CPUCores: 4, MemoryGB: jobMemory, SimulationTypes: []string{"basilisk"}},
 		Preload:          defaultPreload(),
 		PythonExecutable: "/usr/bin/python3", WorkingDirectory: "/srv/work", OutputRoot: filepath.Join(cwd, "lynx-output"),
-		UIDs: UIDRange{1_600_000_000, 1_600_065_535}, MaxConcurrentJobs: 4,
+		UIDs: UIDRange{1_600_000_000, 1_600_065_535}, MaxConcurrentJobs: 4, MaxStarts: 4,
 		Image: "lynx-basilisk", AllowedImages: []string{"lynx-basilisk"}, PullPolicy: "never",
 		Shim:     "/opt/lynx/bin/lynx-shim",
 		StateDir: "/home/u/.local/state/lynx-runner", RuntimeDir: "/run/user/1000/lynx-runner", LockDir: "/run/user/1000/lynx-runner/lock",

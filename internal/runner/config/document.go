@@ -23,6 +23,7 @@ type document struct {
 	WorkingDirectory   *string                    `yaml:"working_directory"`
 	OutputRoot         *string                    `yaml:"output_root"`
 	MaxConcurrentJobs  *int                       `yaml:"max_concurrent_jobs"`
+	MaxStarts          *int                       `yaml:"max_concurrent_starts"`
 	Image              *string                    `yaml:"image"`
 	Shim               *string                    `yaml:"shim"`
 	StateDir           *string                    `yaml:"state_dir"`

@@ -34,6 +34,7 @@ var samples = map[string][3]string{
 	"sandbox.output_owner":   {"4001:5001", "4002:5002", "4003:5003"},
 	"sandbox.uid_range":      {"70001-71000", "72000-73000", "74000-75000"},
 	"max_concurrent_jobs":    {"2", "3", "5"},
+	"max_concurrent_starts":  {"2", "3", "5"},
 	"image":                  {"i1", "i2:tag", "host:5000/i3@sha256:" + strings.Repeat("0", 64)},
 	"sandbox.seccomp":        {"engine", "default", "engine"},
 	"sandbox.capabilities":   {`["CAP_NET_RAW"]`, `["CAP_KILL","CAP_CHOWN"]`, `["CAP_SYS_NICE"]`},
@@ -187,6 +188,7 @@ var complaints = []struct{ path, value, says string }{
 	{"sandbox.uid_range", "9-5", "ends before it begins"},
 	{"sandbox.uid_range", "5000-5001", "has 2 user ids for 4 slots; want"},
 	{"max_concurrent_jobs", "1025", "1025 is not a number of slots; want 1 to 1024"},
+	{"max_concurrent_starts", "0", "0 is not a number of containers that start at the same time; want 1 to 1024"},
 	{"image", "-x", `"-x" is not an image reference`},
 	{"image", "x*", `"x*" stands for more than one image`},
 	{"sandbox.allowed_images", "[a b]", `"a b" is not an image reference; want`},
@@ -265,7 +267,7 @@ func TestComplaints(t *testing.T) {
 			f.env():          func() error { _, err := loadAlone(t, "{}", []string{f.env() + "=" + tc.value}, nil); return err },
 			"--" + f.flag():  func() error { _, err := loadAlone(t, "{}", nil, map[string]string{f.flag(): tc.value}); return err },
 		} {
-			quoted := place == "runner.yaml:1:" && (strings.ContainsAny(tc.value, "[{") || slices.Contains([]string{"max_concurrent_jobs", "sandbox.pids", "sandbox.output.files", "sandbox.output.depth"}, tc.path))
+			quoted := place == "runner.yaml:1:" && (strings.ContainsAny(tc.value, "[{") || slices.Contains([]string{"max_concurrent_jobs", "max_concurrent_starts", "sandbox.pids", "sandbox.output.files", "sandbox.output.depth"}, tc.path))
 			if quoted { // a list, a mapping or a whole number stands without quotes
 				load = func() error { _, err := loadAlone(t, inFile(tc.path, tc.value), nil, nil); return err }
 			}

@@ -37,6 +37,7 @@ func defaults(h host) *Config {
 		OutputRoot:        "lynx-output",
 		UIDs:              UIDRange{First: 1_600_000_000, Last: 1_600_065_535},
 		MaxConcurrentJobs: min(h.cpus, maxSlots),
+		MaxStarts:         min(h.cpus, maxSlots),
 		Image:             "lynx-basilisk",
 		PullPolicy:        PullNever,
 		Shim:              filepath.Join(filepath.Dir(h.executable), "lynx-shim"),
@@ -238,6 +239,10 @@ func (r *resolver) capabilities() {
 	}
 	if n := c.MaxConcurrentJobs; n < 1 || n > maxSlots {
 		r.errorf("max_concurrent_jobs", "%d is not a number of slots; want 1 to %d", n, maxSlots)
+	}
+	set(&c.MaxStarts, r.doc.MaxStarts)
+	if n := c.MaxStarts; n < 1 || n > maxSlots {
+		r.errorf("max_concurrent_starts", "%d is not a number of containers that start at the same time; want 1 to %d", n, maxSlots)
 	}
 	if n := c.UIDs.Last - c.UIDs.First + 1; n < c.MaxConcurrentJobs {
 		r.errorf("sandbox.uid_range", "has %d user ids for %d slots; want at least one for each", n, c.MaxConcurrentJobs)
