@@ -100,10 +100,15 @@ func TestArguments(t *testing.T) {
 		{"-rows slot,speed", `no row "speed"; there are slot,tutorial,`},
 		{"-reps 0", "at least 1"},
 		{"-jobs 1", "at least 2"},
+		{"-slots 1,x", `"x" is no number of slots`},
+		{"-slots 0", `"0" is no number of slots`},
 	} {
 		if err := run(t.Context(), strings.Fields(c.args), io.Discard); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", c.args, err)
 		}
+	}
+	if o, _, _, err := parse(strings.Fields("-quick -jobs 40")); err != nil || o.jobs != 40 || o.reps != 3 || !slices.Equal(o.slots, []int{1, 2, 4}) {
+		t.Errorf("%+v, %v", o, err)
 	}
 	if chosen, err := choose("breach,idle"); err != nil || len(chosen) != 2 || chosen[0].name != "breach" {
 		t.Errorf("%v, %v", chosen, err)

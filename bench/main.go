@@ -52,37 +52,55 @@ func main() {
 	}
 }
 
-// run measures the rows that the arguments choose, and prints the table.
-func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
-	var o options
+// quickly is what -quick sets the flags to that are not given.
+var quickly = map[string]string{"reps": "3", "jobs": "6", "samples": "40000", "idle": "5s", "many": "1000", "large": "10000"}
+
+// parse reads the arguments: the options, the rows and the directory of the sources.
+func parse(args []string) (o options, chosen []row, root string, err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	names := flags.String("rows", "", "the rows to measure, separated by commas (default all): "+rowNames())
-	root := flags.String("root", ".", "directory of the sources")
+	flags.StringVar(&root, "root", ".", "directory of the sources")
 	flags.IntVar(&o.reps, "reps", 7, "pairs, or repetitions, of each row")
 	flags.IntVar(&o.jobs, "jobs", 12, "jobs in each of them")
 	flags.IntVar(&o.samples, "samples", 200_000, "telemetry samples in each of them")
 	flags.DurationVar(&o.idle, "idle", 20*time.Second, "how long to watch an idle runner")
-	flags.IntVar(&o.many, "many", 10_000, "empty jobs between the first and the last look at memory")
+	flags.IntVar(&o.many, "many", 10_000, "empty jobs until the last look at memory")
 	flags.IntVar(&o.large, "large", 100_000, "runs of a large batch")
 	slots := flags.String("slots", "1,2,4", "numbers of jobs at a time, separated by commas")
+	quick := flags.Bool("quick", false, fmt.Sprintf("little of each, by other defaults: %v", quickly))
 	if err := flags.Parse(args); err != nil {
-		return err
+		return o, nil, "", err
 	}
-	for n := range strings.SplitSeq(*slots, ",") {
-		slots, err := strconv.Atoi(n)
-		if err != nil || slots < 1 {
-			return fmt.Errorf("-slots: %q is no number of slots", n)
+	if *quick {
+		given := map[string]bool{}
+		flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
+		for name, value := range quickly {
+			if !given[name] {
+				err = errors.Join(err, flags.Set(name, value))
+			}
 		}
-		o.slots = append(o.slots, slots)
+	}
+	for text := range strings.SplitSeq(*slots, ",") {
+		n, numberErr := strconv.Atoi(text)
+		if numberErr != nil || n < 1 {
+			return o, nil, "", fmt.Errorf("-slots: %q is no number of slots", text)
+		}
+		o.slots = append(o.slots, n)
 	}
 	if o.reps < 1 || o.jobs < 2 || o.samples < 1 || o.many < 1 || o.large < 1 {
-		return errors.New("-reps, -samples, -many and -large must be at least 1, -jobs at least 2")
+		return o, nil, "", errors.New("-reps, -samples, -many and -large must be at least 1, -jobs at least 2")
 	}
-	chosen, err := choose(*names)
+	chosen, rowsErr := choose(*names)
+	return o, chosen, root, errors.Join(err, rowsErr)
+}
+
+// run measures the rows that the arguments choose, and prints the table.
+func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
+	o, chosen, root, err := parse(args)
 	if err != nil {
 		return err
 	}
-	w, err := newWorld(ctx, *root)
+	w, err := newWorld(ctx, root)
 	if err != nil {
 		return err
 	}

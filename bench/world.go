@@ -195,18 +195,24 @@ func (w *world) run(ctx context.Context, study string, want api.Outcome) ([]api.
 		return nil, 0, err
 	}
 	took := time.Since(began)
+	runs, err := w.results(ctx, batch.BatchID, want)
+	return runs, took, err
+}
+
+// results are the runs of a batch that is over.
+func (w *world) results(ctx context.Context, batch string, want api.Outcome) ([]api.RunRow, error) {
 	var runs []api.RunRow
-	for r, err := range w.client.AllBatchResults(ctx, batch.BatchID) {
+	for r, err := range w.client.AllBatchResults(ctx, batch) {
 		if err != nil {
-			return nil, 0, err
+			return nil, err
 		}
 		if r.Outcome == nil || *r.Outcome != want {
-			return nil, 0, fmt.Errorf("run %d is %s, not %s: %s", r.RunIndex, r.Status, want, message(r))
+			return nil, fmt.Errorf("run %d is %s, not %s: %s", r.RunIndex, r.Status, want, message(r))
 		}
 		runs = append(runs, r)
 		w.jobs[r.JobID] = true
 	}
-	return runs, took, nil
+	return runs, nil
 }
 
 // wait waits until a batch is over.
