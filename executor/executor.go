@@ -76,6 +76,16 @@ type Handle interface {
 	Remove(ctx context.Context) error
 }
 
+// Vacater is implemented by handles of attempts whose place another may take before
+// Wait can tell how they ended, or what they left is collected: jobs of the same
+// user can't reach each other's files.
+type Vacater interface {
+	// Vacated is closed when the attempt uses nothing of the host any more: every
+	// process of it is gone, and the kernel has let go of their memory. It is closed
+	// before Wait returns how it ended, and stays open where Wait fails.
+	Vacated() <-chan struct{}
+}
+
 // Pinger is implemented by executors whose engine can be away.
 type Pinger interface {
 	// Ping asks the engine for a sign of life; an error wraps ErrUnavailable.

@@ -13,6 +13,7 @@
 //   - evidence.go: from what was seen to an executor.Exit
 //   - process.go, cgroup.go: the container's init as the kernel shows it
 //   - forgotten.go: processes of a container that the engine knows nothing of
+//   - vacate.go: when what a container used is free for the next
 //
 // # A container's life
 //

@@ -63,6 +63,10 @@ type handle struct {
 	goneOnce sync.Once
 	goneAt   time.Time
 
+	// vacated is closed when the container has no memory left either.
+	vacated     chan struct{}
+	vacatedOnce sync.Once
+
 	// done is closed when result, or err, is known.
 	done   chan struct{}
 	result executor.Exit
@@ -190,6 +194,7 @@ func (h *handle) follow(ctx context.Context, waiting exited) {
 		h.exec.wg.Go(func() {
 			if at, err := h.init.wait(); err == nil {
 				h.markGone(at)
+				h.vacate()
 			}
 		})
 	}
@@ -217,6 +222,7 @@ func (h *handle) follow(ctx context.Context, waiting exited) {
 		seen.logs, seen.logProblem = h.logs.finish()
 	}
 	h.result = seen.exit()
+	h.markVacated()
 }
 
 // doubtful says whether somebody else may have ended the container: it ended by

@@ -264,7 +264,7 @@ func (h *handle) untilStarted(ctx context.Context) error {
 func (e *Executor) newHandle(id, attempt, runtimeDir string) *handle {
 	return &handle{
 		exec: e, id: id, attempt: attempt, runtimeDir: runtimeDir,
-		gone: make(chan struct{}), done: make(chan struct{}),
+		gone: make(chan struct{}), vacated: make(chan struct{}), done: make(chan struct{}),
 	}
 }
 

@@ -31,7 +31,10 @@ type scriptedExecutor struct {
 	remove  func(id string) error
 	kill    func(ctx context.Context) error
 	ping    func() error
-	left    []executor.Handle // what Recover finds
+	// vacates and records, if set, are called when a job has ended: before its memory is
+	// let go of, and before its exit is known.
+	vacates, records func(id string)
+	left             []executor.Handle // what Recover finds
 
 	mu      sync.Mutex
 	handles map[string]*scriptedHandle
@@ -126,6 +129,7 @@ func (e *scriptedExecutor) Start(ctx context.Context, spec executor.Spec) (execu
 	}
 	h := newHandle(spec.AttemptID, e.wait)
 	h.removeErr, h.killErr = e.remove, e.kill
+	h.vacates, h.records = e.vacates, e.records
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.handles == nil {
@@ -148,10 +152,12 @@ type scriptedHandle struct {
 	started time.Time
 	die     context.CancelFunc
 	ctx     context.Context
-	done    chan struct{}
-	exit    executor.Exit
-	ended   time.Time
-	waitErr func() error
+	// gone, vacated and done are closed one after another.
+	gone, vacated, done chan struct{}
+	vacates, records    func(id string)
+	exit                executor.Exit
+	ended               time.Time
+	waitErr             func() error
 	// removeErr and killErr, if set, may fail a removal or a kill.
 	removeErr func(id string) error
 	killErr   func(ctx context.Context) error
@@ -162,7 +168,7 @@ type scriptedHandle struct {
 }
 
 func newHandle(id string, waitErr func() error) *scriptedHandle {
-	h := &scriptedHandle{id: id, started: time.Now(), done: make(chan struct{}), waitErr: waitErr}
+	h := &scriptedHandle{id: id, started: time.Now(), waitErr: waitErr, gone: make(chan struct{}), vacated: make(chan struct{}), done: make(chan struct{})}
 	h.ctx, h.die = context.WithCancel(context.Background())
 	return h
 }
@@ -173,11 +179,21 @@ func (h *scriptedHandle) run(script func(context.Context) executor.Exit) {
 		h.exit = script(h.ctx)
 		h.ended = time.Now()
 		h.exit.Started, h.exit.Ended = h.started, h.ended
+		close(h.gone)
+		if h.vacates != nil {
+			h.vacates(h.id)
+		}
+		close(h.vacated)
+		if h.records != nil {
+			h.records(h.id)
+		}
 	}()
 }
 
 func (h *scriptedHandle) AttemptID() string  { return h.id }
 func (h *scriptedHandle) Started() time.Time { return h.started }
+
+func (h *scriptedHandle) Vacated() <-chan struct{} { return h.vacated }
 
 func (h *scriptedHandle) Wait(ctx context.Context) (executor.Exit, error) {
 	if h.waitErr != nil {
@@ -204,7 +220,7 @@ func (h *scriptedHandle) Kill(ctx context.Context) (time.Time, error) {
 	}
 	h.die()
 	select {
-	case <-h.done:
+	case <-h.gone:
 		return h.ended, nil
 	case <-ctx.Done():
 		return time.Time{}, ctx.Err()

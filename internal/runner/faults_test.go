@@ -26,7 +26,7 @@ func TestExitCountsFirst(t *testing.T) {
 	for range 100 { // select picks at random among what is ready
 		exits <- ended{exit: exited(7)}
 		timeout <- time.Now()
-		if e, what := next(exits, timeout, nil); what != happenedExit || e.exit.Code != 7 {
+		if e, what := next(exits, nil, timeout, nil); what != happenedExit || e.exit.Code != 7 {
 			t.Fatalf("%v, %+v", what, e)
 		}
 		select {
@@ -35,12 +35,19 @@ func TestExitCountsFirst(t *testing.T) {
 		}
 	}
 	timeout <- time.Now()
-	if _, what := next(exits, timeout, nil); what != happenedTimeout {
+	if _, what := next(exits, nil, timeout, nil); what != happenedTimeout {
 		t.Errorf("timeout: %v", what)
 	}
 	close(stopped)
-	if _, what := next(exits, timeout, stopped); what != happenedStop {
+	if _, what := next(exits, nil, timeout, stopped); what != happenedStop {
 		t.Errorf("stop: %v", what)
+	}
+	vacated := make(chan struct{})
+	close(vacated)
+	for range 100 {
+		if _, what := next(exits, vacated, timeout, stopped); what != happenedVacated {
+			t.Fatalf("an end without a record: %v", what)
+		}
 	}
 }
 

@@ -25,16 +25,19 @@ func (j *job) collect(ctx context.Context, rec *record) {
 	}
 	rec.diskFull = diskFull(rec.paths.dir)
 	rec.stderr = lastLineOf(rec.paths.log, "stderr.log")
-	var err error
-	rec.collected, err = artifact.Collect(ctx, rec.paths.output, artifactLimits(j.r.cfg.Limits.Output))
-	note(rec, "artifacts", err)
+	if j.stock == nil {
+		j.beginStock(ctx, rec)
+	}
+	found := <-j.stock
+	rec.collected = found.collected
+	note(rec, "artifacts", found.collectErr)
 	rec.warnings = append(rec.warnings, rec.collected.Warnings...)
 	rec.warnings = append(rec.warnings, artifact.Sweep(rec.paths.log)...)
 	j.measureAll(ctx, rec)
-	rec.metrics, rec.leftOut, err = artifact.Metrics(rec.paths.output)
-	if err != nil {
+	rec.metrics, rec.leftOut = found.metrics, found.leftOut
+	if found.metricsErr != nil {
 		// What a scenario writes there is its own affair.
-		rec.warnings = append(rec.warnings, "No metrics: "+sentence(err.Error()))
+		rec.warnings = append(rec.warnings, "No metrics: "+sentence(found.metricsErr.Error()))
 	}
 	j.writeTable(ctx, rec)
 }

@@ -33,6 +33,11 @@ type job struct {
 	log     *slog.Logger
 	// window is for those who watch the job.
 	window *window
+	// place is what the slot and the ticket stand for, until it is another's.
+	place place
+	// stock is what was found in the job's output, where looking began before its end
+	// was known; else nil.
+	stock chan stock
 	// taken is what is known of a job of an earlier process; nil for one of this.
 	taken *leftover
 
@@ -89,7 +94,7 @@ type record struct {
 }
 
 func newJob(r *Runner, a *runnerv1.Assignment, s *slot) *job {
-	j := &job{r: r, a: a, slot: s, log: r.log.With("attempt", a.GetAttemptId()), stopped: make(chan struct{}), window: newWindow()}
+	j := &job{r: r, a: a, slot: s, log: r.log.With("attempt", a.GetAttemptId()), stopped: make(chan struct{}), window: newWindow(), place: place{finished: make(chan struct{})}}
 	// The parent is set in run; stop may be called before.
 	j.startCtx, j.cancelStart = context.WithCancel(context.Background())
 	return j
@@ -157,6 +162,9 @@ func (j *job) attend(ctx context.Context, rec *record, server *telemetry.Server)
 	j.window.open(rec, server)
 	stopReporting := j.reportStarted(ctx, rec.started)
 	err := j.supervise(ctx, rec, rec.handle)
+	if err == nil && vacated(rec.handle) != nil { // with the exit at the latest
+		j.moveOut(ctx, rec)
+	}
 	stopReporting()
 	j.end()
 	j.finishTelemetry(ctx, rec, server)
@@ -320,7 +328,7 @@ func (j *job) settled(rec *record) {
 			j.log.Warn("cannot remove a telemetry log", "error", err)
 		}
 	}
-	if err := j.r.journal.Ended(j.a.GetAttemptId()); err != nil {
+	if err := j.forget(); err != nil {
 		j.log.Warn("journal", "error", err)
 	}
 }

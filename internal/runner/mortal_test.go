@@ -147,6 +147,13 @@ func (f *farExecutor) Wait(id string, exit *executor.Exit) (err error) {
 	return err
 }
 
+// Vacated waits until nothing of the job lives.
+func (f *farExecutor) Vacated(id string, _ *struct{}) error {
+	<-f.e.handle(id).vacated
+	f.at("vacated", id)
+	return nil
+}
+
 // Kill kills.
 func (f *farExecutor) Kill(id string, gone *time.Time) (err error) {
 	if !f.at("killing", id) {
@@ -191,22 +198,35 @@ func (e *nearExecutor) Start(ctx context.Context, spec executor.Spec) (executor.
 	if err := e.call(ctx, "Start", spec, &h); err != nil {
 		return nil, err
 	}
-	return &nearHandle{e, h}, nil
+	return newNearHandle(e, h), nil
 }
 
 func (e *nearExecutor) Recover(ctx context.Context) (handles []executor.Handle, err error) {
 	var list []FarHandle
 	err = e.call(ctx, "Recover", struct{}{}, &list)
 	for _, h := range list {
-		handles = append(handles, &nearHandle{e, h})
+		handles = append(handles, newNearHandle(e, h))
 	}
 	return handles, err
 }
 
 type nearHandle struct {
-	e *nearExecutor
-	h FarHandle
+	e       *nearExecutor
+	h       FarHandle
+	vacated chan struct{}
 }
+
+func newNearHandle(e *nearExecutor, far FarHandle) *nearHandle {
+	h := &nearHandle{e: e, h: far, vacated: make(chan struct{})}
+	go func() {
+		if e.call(context.Background(), "Vacated", far.ID, &struct{}{}) == nil {
+			close(h.vacated)
+		}
+	}()
+	return h
+}
+
+func (h *nearHandle) Vacated() <-chan struct{} { return h.vacated }
 
 func (h *nearHandle) AttemptID() string  { return h.h.ID }
 func (h *nearHandle) Started() time.Time { return h.h.Started }
@@ -352,7 +372,7 @@ func (m *mortal) rest() {
 	}
 	m.platform.restart()
 	m.clean()
-	for _, sub := range []string{"attempts", "causes", "outbox"} {
+	for _, sub := range []string{"attempts", "vacated", "causes", "outbox"} {
 		if left, err := os.ReadDir(filepath.Join(m.cfg.StateDir, sub)); err != nil || len(left) > 0 {
 			m.t.Errorf("left in %s: %v %v", sub, left, err)
 		}

@@ -7,7 +7,8 @@
 //	claim.go      asks for as many jobs as there are free slots, CPUs and memory
 //	pause.go      looks whether jobs can be run at all: disk, engine
 //	heartbeat.go  says what is held; hears of cancels, lost leases and drains
-//	job.go        one attempt from assignment to result; supervise.go its middle
+//	job.go        one attempt from assignment to result; supervise.go its middle,
+//	              vacate.go when its slot is another's
 //	outbox.go     delivers results until each is acknowledged
 //	upload.go     sends the files of attempts, to a platform that keeps them
 //	tail.go       shows running jobs to whoever watches
@@ -23,7 +24,9 @@
 //
 // # What holds
 //
-// A result is on disk before it is sent and before its slot is free. The first
+// A result is on disk before it is sent, and before anything of its attempt is
+// removed. A slot is free when nothing of its job lives any more, which may be before
+// the result is there (vacate.go). The first
 // reason for which the runner itself ends a job is the one that counts, but a
 // verdict on the job's samples does not depend on timing. Whatever fails, the
 // attempt's processes, container, sockets and runtime directory go, and its
@@ -109,6 +112,7 @@ type Runner struct {
 	drainOnce sync.Once
 	gate      *gate
 	admission *admission
+	aftermath aftermath
 	gpus      *host.GPUPool
 	pauses    *pauses
 	disk      *host.Disk
@@ -167,7 +171,7 @@ func New(cfg *config.Config, deps Deps) (*Runner, error) {
 	r := &Runner{
 		cfg: cfg, deps: deps, log: deps.Log, now: deps.Now, pace: defaultPace, engines: engines,
 		code: newTreeDigest(cfg.WorkingDirectory), drain: make(chan struct{}), gate: newGate(), jobs: map[string]*job{},
-		measure: artifact.Usage, pauses: newPauses(), disk: newDisk(cfg),
+		measure: artifact.Usage, pauses: newPauses(), disk: newDisk(cfg), aftermath: newAftermath(cfg.MaxConcurrentJobs),
 	}
 	if r.gpus, err = newGPUs(cfg, deps.GPUs, r.log); err != nil {
 		return nil, err
@@ -351,17 +355,14 @@ func (r *Runner) start(ctx context.Context, a *runnerv1.Assignment, s *slot) {
 	r.launch(j, func() { j.run(ctx) })
 }
 
-// launch has a job run, and gives back what it has.
+// launch has a job run, and gives back what it has, unless that was done before.
 func (r *Runner) launch(j *job, run func()) {
 	r.wg.Go(func() {
 		run()
 		r.mu.Lock()
 		delete(r.jobs, j.a.GetAttemptId())
 		r.mu.Unlock()
-		if !j.lingers {
-			r.admission.leave(j.ticket)
-		}
-		r.slots.release(j.slot)
+		j.finished()
 	})
 }
 

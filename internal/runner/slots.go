@@ -20,7 +20,8 @@ import (
 type slot struct {
 	uid, gid int
 	lock     *os.File // nil where the user is the runner's own
-	// extra is a slot that is none: for a job whose user another runner has by now.
+	// extra is a slot that is none: for a job of an earlier process whose user another
+	// runner has by now, or another job.
 	extra bool
 }
 

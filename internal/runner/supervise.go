@@ -35,9 +35,11 @@ func (j *job) supervise(ctx context.Context, rec *record, h executor.Handle) err
 	}()
 	timer := time.NewTimer(j.timeLeft(rec, h))
 	defer timer.Stop()
-	defer j.watchOutput(ctx, rec.paths)()
+	stopWatching := j.watchOutput(ctx, rec.paths)
+	defer stopWatching()
+	vacated, timeout := vacated(h), timer.C
 	for {
-		switch e, what := next(exits, timer.C, j.stopped); what {
+		switch e, what := next(exits, vacated, timeout, j.stopped); what {
 		case happenedExit:
 			if e.err != nil {
 				j.stop(cause{kind: causeEngineLost, at: j.r.now(), detail: e.err.Error()})
@@ -46,6 +48,12 @@ func (j *job) supervise(ctx context.Context, rec *record, h executor.Handle) err
 			j.end()
 			rec.exit, rec.exited = e.exit, true
 			return nil
+		case happenedVacated:
+			// It has ended by itself, in time, whatever the engine takes to say so.
+			j.end()
+			stopWatching()
+			j.moveOut(ctx, rec)
+			vacated, timeout = nil, nil
 		case happenedTimeout:
 			j.stop(cause{kind: causeTimeout, at: j.r.now()})
 		case happenedStop:
@@ -59,6 +67,7 @@ type happened int
 
 const (
 	happenedExit happened = iota
+	happenedVacated
 	happenedTimeout
 	happenedStop
 )
@@ -66,11 +75,13 @@ const (
 // next waits for what happens first. An exit that is there counts before
 // anything else that is: a job that ended in time must not pay for a runner that
 // was kept from looking.
-func next(exits <-chan ended, timeout <-chan time.Time, stopped <-chan struct{}) (ended, happened) {
+func next(exits <-chan ended, vacated <-chan struct{}, timeout <-chan time.Time, stopped <-chan struct{}) (ended, happened) {
 	var what happened
 	select {
 	case e := <-exits:
 		return e, happenedExit
+	case <-vacated:
+		return ended{}, happenedVacated
 	case <-timeout:
 		what = happenedTimeout
 	case <-stopped:
@@ -79,6 +90,8 @@ func next(exits <-chan ended, timeout <-chan time.Time, stopped <-chan struct{})
 	select {
 	case e := <-exits:
 		return e, happenedExit
+	case <-vacated:
+		return ended{}, happenedVacated
 	default:
 		return ended{}, what
 	}
@@ -116,12 +129,18 @@ func (j *job) putDown(ctx context.Context, rec *record, h executor.Handle, exits
 	j.absolve(rec.gone)
 	bound := time.NewTimer(j.r.pace.engine)
 	defer bound.Stop()
-	select {
-	case e := <-exits:
-		rec.exit, rec.exited = e.exit, e.err == nil
-		return e.err
-	case <-bound.C:
-		return errors.New("the engine does not tell how the job ended, after it was killed")
+	vacated := vacated(h)
+	for {
+		select {
+		case e := <-exits:
+			rec.exit, rec.exited = e.exit, e.err == nil
+			return e.err
+		case <-vacated:
+			vacated = nil
+			j.moveOut(ctx, rec)
+		case <-bound.C:
+			return errors.New("the engine does not tell how the job ended, after it was killed")
+		}
 	}
 }
 

@@ -108,15 +108,22 @@ func (r *Runner) takeOver() error {
 	if r.cfg.OnRunnerLoss == config.RunnerLossKill {
 		r.before.abandoned, open = open, nil
 	}
-	users := make([]int, len(open))
-	for i, a := range open {
-		users[i] = a.UID
+	var users []int
+	for _, a := range open {
+		if !a.Vacated { // else another of these may have it
+			users = append(users, a.UID)
+		}
 	}
 	if r.slots, err = newSlots(r.cfg, os.Geteuid(), os.Getegid(), users...); err != nil {
 		return err
 	}
-	for i, a := range open {
-		r.before.left[a.Assignment.GetAttemptId()] = r.leftover(a, r.slots.kept[i])
+	kept := r.slots.kept
+	for _, a := range open {
+		s := &slot{uid: a.UID, extra: true}
+		if !a.Vacated {
+			s, kept = kept[0], kept[1:]
+		}
+		r.before.left[a.Assignment.GetAttemptId()] = r.leftover(a, s)
 	}
 	return nil
 }
@@ -155,18 +162,21 @@ func (r *Runner) leftover(a journal.Attempt, s *slot) *leftover {
 		cannot(errHostRestarted)
 	}
 	var need demand
+	var gpus []string
 	if a.Spec != nil {
 		l.rec.spec = *a.Spec
-		limits := limitsOf(*a.Spec)
-		need = demand{cpu: limits.CPUMillis, memory: limits.MemoryBytes, gpus: int64(len(a.Spec.GPUs))}
 	}
-	gpus := l.rec.spec.GPUs
+	if a.Spec != nil && !a.Vacated {
+		limits := limitsOf(*a.Spec)
+		gpus = a.Spec.GPUs
+		need = demand{cpu: limits.CPUMillis, memory: limits.MemoryBytes, gpus: int64(len(gpus))}
+	}
 	if err := r.gpus.Retake(gpus); err != nil {
 		cannot(err)
 		gpus, need.gpus = nil, 0
 	}
 	j.ticket = r.admission.adopt(need, gpus)
-	if s.extra {
+	if s.extra && !a.Vacated {
 		cannot(fmt.Errorf("user %d, which it runs as, is a job's of another runner now", s.uid))
 	}
 	l.rec.paths, err = r.reopen(a)

@@ -42,6 +42,9 @@ type Attempt struct {
 	CodeDigest string   `json:"code_digest,omitempty"`
 	Warnings   []string `json:"warnings,omitempty"`
 
+	// Vacated says, of one that Attempts returns, that Journal.Vacated was called for
+	// it.
+	Vacated bool `json:"-"`
 	// HostRestarted says, of one that Attempts returns, that the host was started
 	// again since it was begun: what was not synced of it may be missing.
 	HostRestarted bool `json:"-"`
@@ -86,7 +89,7 @@ func (j *Journal) Begun(a Attempt) error {
 
 // Ended forgets that an attempt was in hand: its result is in the outbox, or is of
 // no use to anybody. It is no error if nothing is known of it.
-func (j *Journal) Ended(attemptID string) error { return j.remove(attemptID, attemptsDir) }
+func (j *Journal) Ended(attemptID string) error { return j.remove(attemptID, attemptsDir, vacatedDir) }
 
 // Attempts returns what an earlier process had in hand, by attempt id: those that
 // have no result yet, and those that have one. What can't be read is removed and
@@ -100,6 +103,7 @@ func (j *Journal) Attempts() (open, settled []Attempt, torn []string, err error)
 	}
 	for _, e := range entries {
 		a, ok := j.readAttempt(filepath.Join(dir, e.Name()))
+		a.Vacated = j.has(vacatedDir, e.Name())
 		switch {
 		case !ok || a.Assignment.GetAttemptId() != e.Name():
 			if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {

@@ -10,6 +10,8 @@
 //	alive              when a process of the runner last lived, as the file's time
 //	attempts/ATTEMPT   what another process needs to take a running attempt up,
 //	                   until the attempt's result is in the outbox
+//	vacated/ATTEMPT    nothing: of an attempt in hand, that its user, GPUs, CPU and memory
+//	                   may be another's
 //	causes/ATTEMPT     why the runner kills an attempt, written before the kill
 //	outbox/ATTEMPT     a result, until it is acknowledged
 //	uploads/ATTEMPT    an acknowledged result, until the attempt's files are sent
@@ -56,6 +58,7 @@ const (
 	uploadsDir  = "uploads"
 	rejectedDir = "rejected"
 	attemptsDir = "attempts"
+	vacatedDir  = "vacated"
 	aliveFile   = "alive"
 	tmpPrefix   = ".tmp-"
 )
@@ -63,7 +66,7 @@ const (
 // Open takes the state directory, which it makes if need be. It fails with an
 // error that wraps ErrLocked while another process has it.
 func Open(dir string) (*Journal, error) {
-	for _, sub := range []string{"", outboxDir, causesDir, uploadsDir, rejectedDir, attemptsDir} {
+	for _, sub := range []string{"", outboxDir, causesDir, uploadsDir, rejectedDir, attemptsDir, vacatedDir} {
 		if err := MakePrivate(filepath.Join(dir, sub)); err != nil {
 			return nil, fmt.Errorf("state directory: %w", err)
 		}
@@ -81,7 +84,7 @@ func Open(dir string) (*Journal, error) {
 }
 
 func (j *Journal) prepare() error {
-	if err := j.sweep(); err != nil {
+	if err := errors.Join(j.sweep(), j.forgetVacated()); err != nil {
 		return err
 	}
 	path := filepath.Join(j.dir, "installation_id")

@@ -109,7 +109,7 @@ func (j *Journal) Uploaded(attemptID string) error { return j.remove(attemptID, 
 // for its kill: its result was acknowledged, or is of no use to anybody. It is no error if there is
 // nothing.
 func (j *Journal) Forget(attemptID string) error {
-	return j.remove(attemptID, outboxDir, causesDir, attemptsDir)
+	return j.remove(attemptID, outboxDir, causesDir, attemptsDir, vacatedDir)
 }
 
 func (j *Journal) remove(attemptID string, from ...string) error {

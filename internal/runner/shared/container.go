@@ -66,7 +66,7 @@ func (c *container) begin(ctx context.Context, spec executor.Spec) (_ *handle, e
 	if err != nil {
 		return nil, errors.Join(err, c.dirs.takeOut(spec))
 	}
-	h := &handle{c: c, spec: spec, started: time.Now(), done: make(chan struct{})}
+	h := &handle{c: c, spec: spec, started: time.Now(), done: make(chan struct{}), vacated: make(chan struct{})}
 	c.jobs++
 	patience := time.NewTimer(readyWithin)
 	defer patience.Stop()

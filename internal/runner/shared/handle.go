@@ -19,13 +19,17 @@ type handle struct {
 	// that the job ended before anybody could.
 	killed, settled bool
 
-	// done is closed when exit, or err, is known, and the job's directories are back.
-	done chan struct{}
-	exit executor.Exit
-	err  error
+	// done is closed when exit, or err, is known, and the job's directories are back;
+	// vacated before that, where exit is.
+	done, vacated chan struct{}
+	exit          executor.Exit
+	err           error
 }
 
-var _ executor.Handle = (*handle)(nil)
+var (
+	_ executor.Handle  = (*handle)(nil)
+	_ executor.Vacater = (*handle)(nil)
+)
 
 // AttemptID implements executor.Handle.
 func (h *handle) AttemptID() string { return h.spec.AttemptID }
@@ -47,6 +51,10 @@ func (h *handle) Wait(ctx context.Context) (executor.Exit, error) {
 		return executor.Exit{}, ctx.Err()
 	}
 }
+
+// Vacated implements executor.Vacater: when its directories are back, the container,
+// or its memory, is for the next job.
+func (h *handle) Vacated() <-chan struct{} { return h.vacated }
 
 // Kill implements executor.Handle: the container goes, unless the job has ended.
 func (h *handle) Kill(ctx context.Context) (time.Time, error) {
@@ -75,6 +83,11 @@ func (h *handle) Remove(context.Context) error {
 // started.
 func (h *handle) follow(first *executor.ServedEnd) {
 	defer close(h.done)
+	defer func() {
+		if h.err == nil {
+			close(h.vacated)
+		}
+	}()
 	why := ""
 	if end := h.untilEnded(first); end != nil {
 		why = h.settle(end)
