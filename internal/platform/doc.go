@@ -30,6 +30,11 @@
 // runner is still welcome: its heartbeat takes the job up again, its result is
 // accepted, and the requeue is taken back. Nobody's compute is thrown away.
 //
+// # Time
+//
+// Leases and patience are measured by the time that really passes, not by the host's
+// clock, which may be set, or leap when a suspended host goes on (clock.go).
+//
 // # Who gets what
 //
 // A claim goes through the batches in the order of their submission and gives what

@@ -49,3 +49,12 @@ func (p *passed) served(batchIDs []string) (held bool) {
 	}
 	return held
 }
+
+// move moves all that is remembered with a clock that is set.
+func (p *passed) move(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, b := range p.batches {
+		b.since = b.since.Add(d)
+	}
+}

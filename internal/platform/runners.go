@@ -181,8 +181,12 @@ func (s *Service) runnerView(r Runner, active int, now time.Time) RunnerView {
 
 // Tick takes the jobs of runners that have been silent for longer than the lease
 // away from them. A runner is not blamed for the time before the service was
-// made, in which it could not be heard.
+// made, in which it could not be heard. Before that it sets the platform's clock after
+// the host's. It is called by one goroutine at a time.
 func (s *Service) Tick(ctx context.Context) error {
+	if err := s.follow(ctx); err != nil {
+		return fmt.Errorf("follow the host's clock: %w", err)
+	}
 	now := s.now()
 	cutoff := now.Add(-s.opts.LeaseDuration)
 	if s.began.After(cutoff) {

@@ -5,6 +5,7 @@ import (
 	crand "crypto/rand"
 	"encoding/binary"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,8 +16,11 @@ import (
 
 // Options are what a Service needs besides its store; each has a default.
 type Options struct {
-	// Now is the clock; default time.Now.
+	// Now is the host's clock, which may be set at any time; default time.Now.
 	Now func() time.Time
+	// Elapsed is the time that has passed since some moment, however Now is set;
+	// default that of the operating system, or what passes by Now if that is given.
+	Elapsed func() time.Duration
 	// NewID makes ids of batches, jobs and sessions; default UUIDs, version 7,
 	// which sort by time and so keep a store's indexes compact.
 	NewID func() string
@@ -36,6 +40,10 @@ type Options struct {
 func (o *Options) fill() {
 	if o.Now == nil {
 		o.Now = time.Now
+		if o.Elapsed == nil {
+			began := time.Now()
+			o.Elapsed = func() time.Duration { return time.Since(began) } // monotonic
+		}
 	}
 	if o.NewID == nil {
 		o.NewID = func() string { return uuid.Must(uuid.NewV7()).String() }
@@ -75,7 +83,12 @@ type Service struct {
 	opts  Options
 	// began is when this process began to listen: a runner can't be blamed for its
 	// silence before.
-	began    time.Time
+	began time.Time
+	clock *clock
+	// leaping is held while the clock is set, and for reading by every transaction;
+	// followed says that follow has been done once. It and began are Tick's own.
+	leaping  sync.RWMutex
+	followed bool
 	waiters  waiters
 	watchers watchers
 	feed     feed
@@ -85,11 +98,12 @@ type Service struct {
 // New makes the service over a store that no other service uses at the same time.
 func New(store Store, opts Options) *Service {
 	opts.fill()
-	return &Service{store: store, epoch: store.Epoch(), opts: opts, began: opts.Now()}
+	c := newClock(opts.Now, opts.Elapsed)
+	return &Service{store: store, epoch: store.Epoch(), opts: opts, clock: c, began: c.now()}
 }
 
 // now is the clock in the precision of the store.
-func (s *Service) now() time.Time { return micro(s.opts.Now()) }
+func (s *Service) now() time.Time { return micro(s.clock.now()) }
 
 // unit is one Update with what it leaves to do: batches to write back at its end,
 // waiters to wake once it is durable.
@@ -157,6 +171,8 @@ func (u *unit) save(b *Batch, j *Job, a *Attempt, from api.JobState) error {
 
 // update runs fn as one transaction and then tells those who wait.
 func (s *Service) update(ctx context.Context, fn func(*unit) error) error {
+	s.leaping.RLock()
+	defer s.leaping.RUnlock()
 	u := &unit{now: s.now(), batches: map[string]tracked{}}
 	err := s.store.Update(ctx, func(tx Tx) error {
 		u.Tx = tx
