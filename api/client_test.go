@@ -104,6 +104,17 @@ func TestCalls(t *testing.T) {
 		}, request{Method: "GET", URI: "/batches/b-1/results"}},
 		{"cancel batch", &batch, func(ctx context.Context, c *api.Client) (any, error) { return c.CancelBatch(ctx, id) },
 			request{Method: "POST", URI: "/batches/b-1/cancel"}},
+		{"retry batch", &api.Retry{}, func(ctx context.Context, c *api.Client) (any, error) { return c.RetryBatch(ctx, id) },
+			request{Method: "POST", URI: "/batches/b-1/retry"}},
+		{"retry some of a batch", &api.Retry{}, func(ctx context.Context, c *api.Client) (any, error) {
+			return c.RetryBatch(ctx, id, api.JobFailed, api.JobCancelled)
+		}, request{Method: "POST", URI: "/batches/b-1/retry?status=Failed%2CCancelled"}},
+		{"retry job", &api.Job{JobID: "j"}, func(ctx context.Context, c *api.Client) (any, error) { return c.RetryJob(ctx, "j") },
+			request{Method: "POST", URI: "/jobs/j/retry"}},
+		{"artifacts", &api.ArtifactList{}, func(ctx context.Context, c *api.Client) (any, error) { return c.Artifacts(ctx, "j", 0) },
+			request{Method: "GET", URI: "/jobs/j/artifacts"}},
+		{"artifacts of an attempt", &api.ArtifactList{}, func(ctx context.Context, c *api.Client) (any, error) { return c.Artifacts(ctx, "j", 2) },
+			request{Method: "GET", URI: "/jobs/j/artifacts?attempt=2"}},
 		{"jobs", &api.Page[api.Job]{}, func(ctx context.Context, c *api.Client) (any, error) {
 			return c.Jobs(ctx, api.JobFilter{BatchID: id, Status: api.JobFailed, List: api.List{Limit: 1}})
 		}, request{Method: "GET", URI: "/jobs?batch_id=b-1&limit=1&status=Failed"}},

@@ -24,11 +24,13 @@ need() {
 need curl curl
 need systemd-analyze systemd
 docker compose version >/dev/null 2>&1 || need docker-compose docker-compose
+command -v cc >/dev/null 2>&1 || scripts/host-packages.sh "The race detector" gcc libc6-dev
 
 before=$(leftovers | sort)
 
 # Two parts at a time, since the engine's tests wait more than they compute; what a
 # part prints comes when it ends. The longest goes first.
+echo "testing, two parts at a time; each prints what it has to say when it ends" >&2
 make --no-print-directory --jobs 2 --output-sync=target \
 	test-engine lint test-race test-openapi test-python
 
