@@ -143,6 +143,7 @@ func (h *handle) killDirectly() bool {
 		if err := h.cgroup.Kill(); err != nil {
 			h.exec.log.Debug("the container's cgroup can't be killed", "attempt", h.attempt, "error", err)
 		}
+		h.cgroup.HurryProcesses()
 		return true
 	}
 	return h.control != nil && h.control.Kill() == nil

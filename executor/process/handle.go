@@ -98,6 +98,9 @@ func (h *handle) Kill(ctx context.Context) (time.Time, error) {
 	for {
 		if !patient || time.Since(asked) > askFirst {
 			h.signalAll()
+			if h.Cgroup != nil {
+				h.Cgroup.HurryProcesses()
+			}
 		}
 		select {
 		case <-h.gone:

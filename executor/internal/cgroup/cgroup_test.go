@@ -153,16 +153,45 @@ func sleeper(t *testing.T) *exec.Cmd {
 	return c
 }
 
-// TestHurryProcess: the threads of a process that is to end go before others, as far
-// as this user may say so.
-func TestHurryProcess(t *testing.T) {
-	c := sleeper(t)
-	HurryProcess(c.Process.Pid)
-	a, err := unix.SchedGetAttr(c.Process.Pid, 0)
-	if err != nil || os.Geteuid() == 0 && a.Policy != unix.SCHED_FIFO && a.Nice != -20 {
-		t.Errorf("%+v, %v", a, err)
+// TestHurryProcesses: the threads of processes that are to end go before others, as
+// far as this user may say so, and no others do.
+func TestHurryProcesses(t *testing.T) {
+	c, bystander := sleeper(t), sleeper(t)
+	list := group(t, false, map[string]string{"pids/cgroup.procs": strconv.Itoa(c.Process.Pid)})
+	hurried := func(pid int) bool {
+		a, err := unix.SchedGetAttr(pid, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a.Policy == unix.SCHED_FIFO || a.Nice == -20
+	}
+	list.HurryProcesses()
+	if hurried(c.Process.Pid) != (os.Geteuid() == 0) || hurried(bystander.Process.Pid) {
+		t.Error("a member does not go first, or a bystander does")
 	}
 	_ = c.Process.Kill()
 	_ = c.Wait()
-	HurryProcess(c.Process.Pid) // which is nobody's now
+	list.HurryProcesses() // of a process that is gone
+	(&Group{}).HurryProcesses()
+}
+
+// TestHurry: the weight and the quota of a group are lifted.
+func TestHurry(t *testing.T) {
+	for name, files := range map[string]map[string]string{
+		"version 1": {"cpu.cfs_quota_us": "-1", "cpu.shares": "262144"},
+		"version 2": {"cpu.max": "max", "cpu.weight": "10000"},
+	} {
+		limits := map[string]string{}
+		for file := range files {
+			limits["cpu/"+file] = "1"
+		}
+		g := group(t, name == "version 2", limits)
+		g.Hurry()
+		for file, want := range files {
+			if got, err := os.ReadFile(g.File("cpu", file)); err != nil || string(got) != want {
+				t.Errorf("%s: %s is %q, %v; want %q", name, file, got, err, want)
+			}
+		}
+	}
+	(&Group{}).Hurry()
 }

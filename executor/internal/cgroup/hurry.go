@@ -38,6 +38,18 @@ func Outweigh(dir string) {
 // least that the kernel grants: who asks for less is sooner given it.
 const lastSlice = 100_000
 
+// mostHurried bounds what HurryProcesses costs; what a job has beyond makes do with
+// the weight.
+const mostHurried = 64
+
+// HurryProcesses is HurryProcess of what lives in the group.
+func (g *Group) HurryProcesses() {
+	pids, _ := g.Processes()
+	for _, pid := range pids[:min(len(pids), mostHurried)] {
+		HurryProcess(pid)
+	}
+}
+
 // HurryProcess lets a killed process die before what else runs here or, where that is
 // not this runner's to say, before its neighbours in its group. Each of its threads
 // has to run for that.
