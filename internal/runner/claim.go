@@ -31,7 +31,7 @@ func (r *Runner) claims(ctx, jobs context.Context) {
 			continue
 		}
 		asked, poll := time.Now(), r.patience()
-		assignments, err := r.claim(asking, len(free), poll)
+		assignments, err := r.claim(asking, r.starts.most(len(free)), poll)
 		for _, a := range assignments {
 			if len(free) == 0 || !r.acceptable(a) {
 				r.log.Error("the platform sent a job that this runner cannot take", "attempt", a.GetAttemptId())
@@ -58,7 +58,7 @@ func (r *Runner) claims(ctx, jobs context.Context) {
 // ready waits until the runner may take jobs and has something to run them with, and
 // reports whether ctx still lives.
 func (r *Runner) ready(ctx context.Context) bool {
-	return r.gate.pass(ctx) && r.pauses.pass(ctx) && r.admission.room(ctx)
+	return r.gate.pass(ctx) && r.pauses.pass(ctx) && r.starts.pass(ctx) && r.admission.room(ctx)
 }
 
 // patience is how long a question waits for work. What is free grows when a job

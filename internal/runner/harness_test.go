@@ -48,6 +48,7 @@ var quickPace = pace{
 	call: 5 * time.Second, poll: 5 * time.Second, answer: 5 * time.Second, backoffMin: time.Millisecond, backoffMax: 20 * time.Millisecond,
 	usage: 5 * time.Millisecond, engine: 100 * time.Millisecond, kill: 10 * time.Second, stop: 5 * time.Second, deliver: 5 * time.Second,
 	recheck: time.Second, look: 10 * time.Millisecond, ping: 5 * time.Second, gpus: 5 * time.Millisecond, table: time.Minute,
+	sickMin: 10 * time.Millisecond, sickMax: 100 * time.Millisecond,
 }
 
 func newBench(t *testing.T) *bench {
@@ -103,6 +104,7 @@ func (b *bench) start() *bench {
 	}
 	r.pace = b.pace
 	r.admission.retry = b.pace.gpus
+	r.starts.wait = backoff{min: b.pace.sickMin, max: b.pace.sickMax}
 	if b.space != nil {
 		r.disk.Space = b.space
 	}

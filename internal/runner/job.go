@@ -41,6 +41,8 @@ type job struct {
 	// taken is what is known of a job of an earlier process; nil for one of this.
 	taken *leftover
 
+	// startKnown is done when the runner knows what became of the start.
+	startKnown sync.Once
 	// startCtx ends when there is no point in starting any more.
 	startCtx    context.Context
 	cancelStart context.CancelFunc
@@ -152,6 +154,7 @@ func (j *job) execute(ctx context.Context, rec *record) error {
 		return errors.Join(err, finishErr)
 	}
 	rec.handle = handle
+	j.startDecided(nil, true)
 	j.log.Info("job started")
 	return j.attend(ctx, rec, server)
 }
@@ -300,6 +303,7 @@ func (j *job) conclude(ctx context.Context, rec *record) {
 	}
 	report := &runnerv1.ReportResultRequest{Attempt: j.ref(), Result: result}
 	fit(report)
+	j.tellOfStart(rec, outcome)
 	j.log.Info("job ended", "outcome", outcome, "message", result.GetErrorMessage())
 	if outcome == api.OutcomeLeaseLost {
 		j.settled(rec)

@@ -21,6 +21,8 @@ const (
 	pauseDisk
 	// pauseEngine is an engine that does not answer.
 	pauseEngine
+	// pauseStarts is that jobs cannot be started, although the engine answers.
+	pauseStarts
 	pauseKinds
 )
 

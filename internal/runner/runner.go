@@ -6,6 +6,7 @@
 //	session.go    the registration, shared by all loops, renewed when refused
 //	claim.go      asks for as many jobs as there are free slots, CPUs and memory
 //	pause.go      looks whether jobs can be run at all: disk, engine
+//	starts.go     the same by what becomes of them
 //	heartbeat.go  says what is held; hears of cancels, lost leases and drains
 //	job.go        one attempt from assignment to result; supervise.go its middle,
 //	              vacate.go when its slot is another's
@@ -115,6 +116,7 @@ type Runner struct {
 	aftermath aftermath
 	gpus      *host.GPUPool
 	pauses    *pauses
+	starts    *starts
 	disk      *host.Disk
 
 	// before is what an earlier process of this runner had in hand.
@@ -141,6 +143,8 @@ type pace struct {
 	deliver    time.Duration // a hard stop gives the outbox and the uploads that long
 	look       time.Duration // between two looks at disk and engine
 	ping       time.Duration // an engine that does not answer for so long is away
+	sickMin    time.Duration // a host that starts no jobs pauses that long
+	sickMax    time.Duration // after many such pauses
 	gpus       time.Duration // between two looks at GPUs that other runners have
 	table      time.Duration // the table of an attempt's telemetry may take so long
 	stall      time.Duration // an upload that does not move for so long is tried again
@@ -151,6 +155,7 @@ var defaultPace = pace{
 	backoffMin: 250 * time.Millisecond, backoffMax: 15 * time.Second,
 	usage: 500 * time.Millisecond, engine: 3 * time.Minute, kill: 30 * time.Second,
 	settle: 2 * time.Second, stop: 8 * time.Second, deliver: 2 * time.Second,
+	sickMin: 15 * time.Second, sickMax: 10 * time.Minute,
 	look: 5 * time.Second, ping: 10 * time.Second, gpus: 500 * time.Millisecond, table: time.Minute, stall: 30 * time.Second,
 }
 
@@ -186,6 +191,7 @@ func New(cfg *config.Config, deps Deps) (*Runner, error) {
 	if err := r.takeOver(); err != nil {
 		return nil, errors.Join(err, r.journal.Close())
 	}
+	r.starts = newStarts(backoff{min: r.pace.sickMin, max: r.pace.sickMax}, func(reason string) { r.pause(pauseStarts, reason) })
 	r.sockets = filepath.Join(cfg.RuntimeDir, r.journal.InstallationID()[:8])
 	r.session = &session{r: r}
 	r.outbox = newOutbox(r)
@@ -339,6 +345,7 @@ func (r *Runner) close() {
 	err = errors.Join(err, r.journal.Close())
 	r.slots.close()
 	r.admission.close()
+	r.starts.close()
 	r.gpus.Close()
 	if err != nil {
 		r.log.Warn("closing the runner", "error", err)
@@ -352,6 +359,7 @@ func (r *Runner) start(ctx context.Context, a *runnerv1.Assignment, s *slot) {
 	r.mu.Lock()
 	r.jobs[a.GetAttemptId()] = j
 	r.mu.Unlock()
+	r.starts.begin()
 	r.launch(j, func() { j.run(ctx) })
 }
 

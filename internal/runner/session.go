@@ -76,7 +76,7 @@ func (s *session) register(ctx context.Context, fatal func(error) bool) error {
 		case fatal(err):
 			return fmt.Errorf("the platform at %s refuses this runner: %w", s.r.cfg.Server, err)
 		case runnerv1.ReasonOf(err) == runnerv1.ReasonRunnerIDInUse:
-			s.r.log.Warn("another runner uses this id; give one of them another (runner_id)", "runner", request.GetRunnerId())
+			s.r.log.Warn("another runner uses this id; give one of them another (runner_id)", "runner", request.GetRunnerId(), "error", err)
 		default:
 			s.r.log.Warn("cannot register; trying again", "server", s.r.cfg.Server, "error", err)
 		}

@@ -36,12 +36,7 @@ import (
 	"regexp"
 	"strings"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 )
-
-// ErrLocked says that another process uses the state directory.
-var ErrLocked = errors.New("the state directory is in use by another process")
 
 // Journal is an opened state directory. Its methods may be called concurrently,
 // for one attempt one at a time.
@@ -71,7 +66,7 @@ func Open(dir string) (*Journal, error) {
 			return nil, fmt.Errorf("state directory: %w", err)
 		}
 	}
-	lock, err := lockFile(filepath.Join(dir, "lock"))
+	lock, err := takeLock(filepath.Join(dir, "lock"), os.O_CREATE)
 	if err != nil {
 		return nil, fmt.Errorf("state directory %s: %w", dir, err)
 	}
@@ -134,21 +129,6 @@ func newID() string {
 	var b [16]byte
 	rand.Read(b[:]) // never fails
 	return hex.EncodeToString(b[:])
-}
-
-func lockFile(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		f.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, ErrLocked
-		}
-		return nil, err
-	}
-	return f, nil
 }
 
 // installationID is what newID makes. Directories are named by a part of it.

@@ -2,6 +2,7 @@ package journal_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -59,8 +60,8 @@ func TestInstallationIDIsKept(t *testing.T) {
 func TestOneProcessPerDirectory(t *testing.T) {
 	dir := stateDir(t)
 	first := open(t, dir)
-	if _, err := journal.Open(dir); !errors.Is(err, journal.ErrLocked) || !strings.Contains(err.Error(), dir) {
-		t.Errorf("second Open: %v, want ErrLocked with the directory's name", err)
+	if _, err := journal.Open(dir); !errors.Is(err, journal.ErrLocked) || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), fmt.Sprintf("process, %d", os.Getpid())) {
+		t.Errorf("second Open: %v, want ErrLocked with the directory's name and who has it", err)
 	}
 	first.Close()
 	open(t, dir)

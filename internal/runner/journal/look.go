@@ -4,13 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 // ErrNoState says that a directory is no runner's state directory.
@@ -120,26 +117,6 @@ func (h *Held) addReport(path, _ string) {
 	if report, ok := readReport(path); ok && report.GetResult().GetDirectory() != "" {
 		h.Directories = append(h.Directories, report.GetResult().GetDirectory())
 	}
-}
-
-// Lock takes a state directory that is there from other processes, and changes
-// nothing in it. It fails as Open does while another process has it.
-func Lock(dir string) (io.Closer, error) {
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|unix.O_NOFOLLOW, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s: %w", dir, ErrNoState)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("state directory: %w", err)
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		f.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("state directory %s: %w", dir, ErrLocked)
-		}
-		return nil, fmt.Errorf("state directory %s: %w", dir, err)
-	}
-	return f, nil
 }
 
 // RejectedDir is where a state directory keeps what a person is to look at.
