@@ -1,6 +1,7 @@
 package process
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"strconv"
@@ -56,7 +57,7 @@ func setThreads(t *testing.T, a unix.SchedAttr) {
 	}
 	for _, thread := range threads {
 		id, _ := strconv.Atoi(thread.Name())
-		if err := unix.SchedSetAttr(id, &a, 0); err != nil && err != unix.ESRCH { //nolint:errorlint // as the kernel returns it
+		if err := unix.SchedSetAttr(id, &a, 0); err != nil && !errors.Is(err, unix.ESRCH) {
 			t.Fatal(err)
 		}
 	}
