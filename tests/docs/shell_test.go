@@ -5,6 +5,7 @@ package docs
 import (
 	"bufio"
 	"encoding/json"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -128,7 +129,7 @@ func TestCurlAsPrinted(t *testing.T) {
 		"batch=$(lynxctl submit study.yaml --runs 2 --server http://" + rest + " --token-file " + token + ")\n"
 	curls := 0
 	for _, p := range said(t) {
-		if strings.HasPrefix(p.text, "curl ") || strings.HasPrefix(p.text, "token=$(") {
+		if strings.HasPrefix(p.text, "curl -") || strings.HasPrefix(p.text, "token=$(") {
 			script += p.text + "; echo\n"
 			curls += strings.Count(p.text, "curl ")
 		}
@@ -139,6 +140,39 @@ func TestCurlAsPrinted(t *testing.T) {
 		if curls < 4 || !strings.Contains(out, want) {
 			t.Errorf("%d calls printed no %s:\n%s", curls, want, out)
 		}
+	}
+}
+
+// TestCallsAreDocumented: docs/api.md has every call of the platform, and no other.
+func TestCallsAreDocumented(t *testing.T) {
+	rest, token := platform(t, t.TempDir())
+	secret, err := os.ReadFile(token)
+	must(t, err)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+rest+"/openapi.json", nil)
+	must(t, err)
+	request.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(secret)))
+	answer, err := http.DefaultClient.Do(request)
+	must(t, err)
+	defer answer.Body.Close()
+	var document struct {
+		Paths map[string]map[string]any
+	}
+	must(t, json.NewDecoder(answer.Body).Decode(&document))
+	var calls, told []string
+	for path, methods := range document.Paths {
+		for method := range methods {
+			calls = append(calls, strings.ToUpper(method)+" "+path)
+		}
+	}
+	for _, p := range said(t) {
+		if p.file == "docs/api.md" && regexp.MustCompile(`^(GET|POST|PUT|PATCH|DELETE) /[^?]*$`).MatchString(p.text) {
+			told = append(told, p.text)
+		}
+	}
+	slices.Sort(calls)
+	slices.Sort(told)
+	if len(calls) < 20 || !slices.Equal(calls, told) {
+		t.Errorf("the platform has\n%s\ndocs/api.md has\n%s", strings.Join(calls, "\n"), strings.Join(told, "\n"))
 	}
 }
 
