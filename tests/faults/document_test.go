@@ -4,7 +4,9 @@ package faults
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -32,6 +34,26 @@ func TestDocument(t *testing.T) {
 	}
 	for name := range rows {
 		t.Errorf("the document names %s, which is no cell", name)
+	}
+}
+
+// TestNamedTests: every test of another package that the document names is there.
+func TestNamedTests(t *testing.T) {
+	text, err := os.ReadFile("../../docs/reliability.md")
+	stand.Must(t, err)
+	named := regexp.MustCompile("`([a-z/]+)\\.(Test[A-Za-z0-9]+)`").FindAllStringSubmatch(string(text), -1)
+	if len(named) == 0 {
+		t.Fatal("the document names none")
+	}
+	for _, m := range named {
+		files, err := filepath.Glob(filepath.Join("../..", m[1], "*_test.go"))
+		stand.Must(t, err)
+		if !slices.ContainsFunc(files, func(file string) bool {
+			source, err := os.ReadFile(file)
+			return err == nil && strings.Contains(string(source), "\nfunc "+m[2]+"(")
+		}) {
+			t.Errorf("the document names %s of %s, which is not there", m[2], m[1])
+		}
 	}
 }
 

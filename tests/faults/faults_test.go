@@ -28,6 +28,7 @@ var groups = map[string][]cell{
 	"daemon":   daemonCells,
 	"platform": platformCells,
 	"disk":     diskCells,
+	"races":    raceCells,
 }
 
 // TestFaults runs the cells. Each has a platform and a runner of its own.

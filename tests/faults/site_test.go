@@ -96,6 +96,8 @@ type site struct {
 	engine string
 	// platform is between the runner and its platform; nil if nothing is.
 	platform *stand.PlatformProxy
+	// letGo ends what the proxy holds back.
+	letGo func()
 	// daemon is that engine where it is the site's own; else nil.
 	daemon *stand.Engine
 }
@@ -116,11 +118,14 @@ func (s *site) up(t *testing.T) {
 	t.Helper()
 	s.proxy = stand.NewEngineProxy(t, s.Dir+"/docker.sock", s.engine)
 	s.StartServer(t)
-	s.runner = s.NewRunner(t, stand.Setup{
-		ID: filepath.Base(s.Dir), GRPC: s.grpc, Engine: s.Dir + "/docker.sock", Settings: fmt.Sprintf(runnerFile, image.Name, s.users),
-	})
+	s.runner = s.NewRunner(t, s.setup(filepath.Base(s.Dir)))
 	s.runner.Start(t)
 	s.runner.Ready(t)
+}
+
+// setup is how a runner of the site is made.
+func (s *site) setup(id string) stand.Setup {
+	return stand.Setup{ID: id, GRPC: s.grpc, Engine: s.Dir + "/docker.sock", Settings: fmt.Sprintf(runnerFile, image.Name, s.users)}
 }
 
 // submit submits a study of so many runs of the job and returns the batch's id.
