@@ -112,10 +112,12 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	}
 	for _, r := range chosen {
 		fmt.Fprintf(os.Stderr, "%s: %s\n", r.name, r.what)
+		began := time.Now()
 		lines, err := r.measure(ctx, w, o)
 		if err != nil {
 			return fmt.Errorf("%s: %w", r.name, err)
 		}
+		fmt.Fprintf(os.Stderr, "%s: took %.1f s\n", r.name, time.Since(began).Seconds())
 		if len(lines) == 0 {
 			return fmt.Errorf("%s: it measured nothing", r.name)
 		}

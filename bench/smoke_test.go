@@ -28,7 +28,7 @@ func TestSmoke(t *testing.T) {
 	t.Setenv("GOTMPDIR", tmp)
 	var out bytes.Buffer
 	names := strings.ReplaceAll(rowNames(), ",platform", "")
-	args := "-root .. -reps 1 -jobs 2 -samples 400 -idle 100ms -slots 2 -many 10 -large 100 -rows " + names
+	args := "-root .. -reps 1 -jobs 2 -samples 400 -idle 100ms -slots 2 -many 2 -large 100 -rows " + names
 	if err := run(t.Context(), strings.Fields(args), &out); err != nil {
 		t.Fatal(err)
 	}
