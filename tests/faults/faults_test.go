@@ -29,6 +29,7 @@ var groups = map[string][]cell{
 	"platform": platformCells,
 	"disk":     diskCells,
 	"races":    raceCells,
+	"crash":    crashCells,
 }
 
 // TestFaults runs the cells. Each has a platform and a runner of its own.

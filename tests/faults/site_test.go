@@ -100,6 +100,9 @@ type site struct {
 	letGo func()
 	// daemon is that engine where it is the site's own; else nil.
 	daemon *stand.Engine
+	// commit is how often the site's disk commits its journal, in seconds, where it
+	// is one that crashes.
+	commit int
 }
 
 // newSite makes a site that has not been started.
