@@ -156,6 +156,9 @@ type Executor struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
+	// volumes has the volumes of images, []string by id.
+	volumes sync.Map
+
 	// warned holds the engine's warnings that have been logged: once is enough.
 	warned sync.Map
 

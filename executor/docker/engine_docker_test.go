@@ -238,6 +238,29 @@ func TestKilledGoesFirst(t *testing.T) {
 	}
 }
 
+// TestVacatedByTheEngine: a real container's place is free when its cgroup has no
+// memory left, and its end is known afterwards.
+func TestVacatedByTheEngine(t *testing.T) {
+	spec := engineSpec(t, "exit", "0")
+	h := engineStart(t, testExecutor(t), spec)
+	select {
+	case <-h.Vacated():
+	case <-time.After(time.Minute):
+		t.Fatal("it never was")
+	}
+	select {
+	case <-h.gone:
+	default:
+		t.Error("vacated before its processes were gone")
+	}
+	if bytes, known := held(h.cgroup); !known || bytes > freed {
+		t.Errorf("%d bytes are held (known: %v)", bytes, known)
+	}
+	if x := mustWait(t, h); !x.Known || x.Code != 0 {
+		t.Errorf("got %+v", x)
+	}
+}
+
 // TestWithoutRights runs and kills as a runner does that may not signal the
 // container's init nor hold it.
 func TestWithoutRights(t *testing.T) {

@@ -58,8 +58,21 @@ func (e *Executor) pull(ctx context.Context, ref string) error {
 	}
 }
 
-// imageVolumes are the volumes that an image declares.
+// imageVolumes are the volumes that an image declares. An id stands for the same
+// image for all time, so the engine, which adds up the sizes of all layers to answer,
+// is asked once; if the image is gone by now, create says so.
 func (e *Executor) imageVolumes(ctx context.Context, id string) ([]string, error) {
+	if known, ok := e.volumes.Load(id); ok {
+		return known.([]string), nil
+	}
+	volumes, err := e.askVolumes(ctx, id)
+	if err == nil {
+		e.volumes.Store(id, volumes)
+	}
+	return volumes, err
+}
+
+func (e *Executor) askVolumes(ctx context.Context, id string) ([]string, error) {
 	found, err := e.engine.image(ctx, id)
 	switch {
 	case errdefs.IsNotFound(err):

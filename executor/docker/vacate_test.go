@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -87,5 +88,40 @@ func TestVacateWithoutMemory(t *testing.T) {
 			default:
 			}
 		})
+	}
+}
+
+// An attempt whose memory is not to be seen has vacated when its end is known, and an
+// image whose id is known is looked at once, whatever starts from it.
+func TestVacatedWithTheRecord(t *testing.T) {
+	d := newDaemon(t)
+	d.init = fakeInit{Report: report(0)}
+	e := d.executor()
+	for _, attempt := range []string{"job-1", "job-2"} {
+		spec := testSpec(t)
+		spec.AttemptID = attempt
+		h := mustStart(t, e, spec)
+		select {
+		case <-h.Vacated():
+			t.Fatalf("%s: vacated, and it runs", attempt)
+		default:
+		}
+		d.release(attempt)
+		mustWait(t, h)
+		<-h.Vacated()
+		if err := h.Remove(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	looks := 0
+	for _, call := range d.calls {
+		if strings.HasPrefix(call, "GET /images/") {
+			looks++
+		}
+	}
+	if looks != 1 {
+		t.Errorf("%d looks at one image", looks)
 	}
 }
