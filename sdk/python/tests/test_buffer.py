@@ -3,7 +3,7 @@ import random
 
 import pytest
 
-from lynx_sdk._buffer import BATCH_VALUES, Buffer
+from lynx_sdk._buffer import BATCH_BYTES, Buffer
 from lynx_sdk._proto import telemetry_pb2 as pb
 
 
@@ -14,14 +14,14 @@ def fill(buffer: Buffer, samples: int) -> None:
 
 def test_a_batch_closes_when_it_is_full() -> None:
     buffer = Buffer("a-1", {}, 1 << 20)
-    values = {f"v{k}": k for k in range(9)}
-    full = [buffer.append(k, values) for k in range(BATCH_VALUES // 10)]
-    assert full == [False] * (len(full) - 1) + [True]
+    values = {f"v{k}": k for k in range(9)}  # 11 + 9 * 15 bytes
+    news = [buffer.append(k, values) for k in range(-(-BATCH_BYTES // 147))]
+    assert news == [True] + [False] * (len(news) - 2) + [True]
     assert not buffer.has_open
     batch = buffer.next_after(0)
     assert batch is not None
-    assert (batch.sequence, batch.samples) == (1, len(full))
-    assert len(pb.StreamRequest.FromString(batch.payload).samples) == len(full)
+    assert (batch.sequence, batch.samples) == (1, len(news))
+    assert len(pb.StreamRequest.FromString(batch.payload).samples) == len(news)
 
 
 def test_room_ends_at_the_limit_and_comes_back_with_acknowledgements() -> None:

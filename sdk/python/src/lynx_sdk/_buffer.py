@@ -14,8 +14,9 @@ from typing import Any
 from lynx_sdk._encode import Encoder
 from lynx_sdk._proto import telemetry_pb2
 
-# A batch is full at so many values: about 40 bytes each, so 40 kB.
-BATCH_VALUES = 1000
+# A batch is full at so many bytes, some 1,500 values: each that is sent takes some
+# of the interpreter's time from the simulation.
+BATCH_BYTES = 64 << 10
 # The runner takes messages up to 1 MiB; a single sample must stay below that.
 MAX_SAMPLE_BYTES = 900 << 10
 
@@ -49,7 +50,7 @@ class Buffer:
 
     def _open(self) -> None:
         self._samples: list[bytes] = []
-        self._values = 0
+        self._bytes = 0
 
     @property
     def has_open(self) -> bool:
@@ -71,17 +72,18 @@ class Buffer:
         return self._queued_bytes < self._limit
 
     def append(self, time_seconds: float, values: Mapping[str, Any]) -> bool:
-        """Add a sample to the open batch; True if it closed the batch because it is full.
+        """Add a sample; True if that began a batch, or closed it because it is full.
 
         Raises TypeError or ValueError, and adds nothing, for what cannot be sent.
         """
         sample = self._encoder.encode(time_seconds, values)
         if len(sample) > MAX_SAMPLE_BYTES:
             raise ValueError(f"one with {len(values)} values is too large")
-        self._samples.append(sample)
-        self._values += len(values) + 1
-        if self._values < BATCH_VALUES:
-            return False
+        samples = self._samples
+        samples.append(sample)
+        self._bytes += len(sample)
+        if self._bytes < BATCH_BYTES:
+            return len(samples) == 1
         self.close_batch()
         return True
 
