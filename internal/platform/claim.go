@@ -3,6 +3,7 @@ package platform
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -35,6 +36,9 @@ func (s *Service) Claim(ctx context.Context, sessionID string, maxJobs int, wait
 // enough for them gets nothing of later batches until one of them was claimed
 // or none waits any more. What it has then ends, and makes room. A runner that has
 // nothing and still too little room is not held back.
+//
+// A job that was taken back from a runner is left to others for a minute, if one is
+// connected that could take it (avoided).
 //
 // With none to give it waits up to wait, then returns none
 // and no error, as it does when ctx ends meanwhile; a runner in maintenance gets
@@ -148,12 +152,18 @@ func (s *Service) claimFrom(u *unit, b *Batch, c *claimant, free *Resources) err
 	return err
 }
 
-// claimJobs claims n jobs of one batch, or as many as wait.
+// claimJobs claims n jobs of one batch, or as many as wait for this runner.
 func (s *Service) claimJobs(u *unit, b *Batch, c *claimant, n int) error {
-	jobs, err := u.Jobs(JobQuery{JobFilter: JobFilter{BatchID: b.ID, State: api.JobPending}, Limit: n})
+	leave, err := s.forOthers(u, b, &c.runner)
 	if err != nil {
 		return err
 	}
+	jobs, err := u.Jobs(JobQuery{JobFilter: JobFilter{BatchID: b.ID, State: api.JobPending}, Limit: n + len(leave)})
+	if err != nil {
+		return err
+	}
+	jobs = slices.DeleteFunc(jobs, func(j Job) bool { return leave[j.ID] })
+	jobs = jobs[:min(n, len(jobs))]
 	u.track(b)
 	u.served = append(u.served, b.ID)
 	for i := range jobs {

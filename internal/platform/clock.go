@@ -92,6 +92,7 @@ func (s *Service) follow(ctx context.Context) error {
 	s.clock.set(d)
 	s.began = s.began.Add(d)
 	s.passed.move(d)
+	s.avoided.move(d)
 	if d != 0 {
 		s.opts.Log.Warn("the host's clock was set; leases and timeouts are not touched by that", "by", d.Round(time.Millisecond))
 	}

@@ -72,6 +72,9 @@ type work struct {
 	simulation string
 	compute    Compute
 	n          int
+	// not is the id of the runner that is told last, as it had the job before; ""
+	// if there is none.
+	not string
 }
 
 // workOf is the kind of a batch's jobs; n of them are new.

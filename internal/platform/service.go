@@ -93,6 +93,7 @@ type Service struct {
 	watchers watchers
 	feed     feed
 	passed   passed
+	avoided  avoided
 }
 
 // New makes the service over a store that no other service uses at the same time.
@@ -115,6 +116,8 @@ type unit struct {
 	wakes   []work
 	// served are the ids of batches of which jobs were claimed.
 	served []string
+	// requeued are jobs that were taken back from their runners.
+	requeued []requeued
 	// changes go into the feed.
 	changes []Change
 }
@@ -164,7 +167,12 @@ func (u *unit) save(b *Batch, j *Job, a *Attempt, from api.JobState) error {
 	}
 	freed := b.Spec.MaxParallel > 0 && from != api.JobPending && !j.Active() && b.Counts.Pending > 0
 	if freed || j.State == api.JobPending {
-		u.wakes = append(u.wakes, workOf(b, 1))
+		k := workOf(b, 1)
+		if a != nil && j.State == api.JobPending && infrastructural(j.Outcome) {
+			k.not = a.RunnerID
+			u.requeued = append(u.requeued, requeued{b.ID, j.ID, a.RunnerID})
+		}
+		u.wakes = append(u.wakes, k)
 	}
 	return nil
 }
@@ -201,6 +209,7 @@ func (s *Service) update(ctx context.Context, fn func(*unit) error) error {
 			u.served = append(u.served, id)
 		}
 	}
+	s.avoided.add(u.now, u.requeued)
 	if s.passed.served(u.served) {
 		s.waiters.release()
 	}

@@ -128,14 +128,19 @@ func (ws *waiters) wake(k work) {
 }
 
 func (ws *waiters) wakeLocked(k work) {
-	for e := ws.list.Front(); e != nil && k.n > 0; e = e.Next() {
-		w := e.Value.(*waiter)
-		if w.woken == nil && w.may(k) {
-			one := k
-			one.n = 1
-			w.woken = &one
-			w.tell()
-			k.n--
+	for _, last := range []bool{false, true} {
+		for e := ws.list.Front(); e != nil && k.n > 0; e = e.Next() {
+			w := e.Value.(*waiter)
+			if w.woken == nil && (w.runner.ID == k.not) == last && w.may(k) {
+				one := k
+				one.n = 1
+				w.woken = &one
+				w.tell()
+				k.n--
+			}
+		}
+		if k.not == "" {
+			return
 		}
 	}
 }
