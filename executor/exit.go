@@ -66,4 +66,6 @@ type LogStat struct {
 	// Written is everything that the job wrote; Dropped is what the cap cut out
 	// of the middle.
 	Written, Dropped int64
+	// Full says that some of it found no space on the disk, for a while or for good.
+	Full bool
 }

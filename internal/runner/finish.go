@@ -23,7 +23,8 @@ func (j *job) collect(ctx context.Context, rec *record) {
 	if rec.paths.dir == "" {
 		return
 	}
-	rec.diskFull = diskFull(rec.paths.dir)
+	// The space may have come back meanwhile: a log that found none is evidence, too.
+	rec.diskFull = diskFull(rec.paths.dir) || rec.exit.Logs.Stdout.Full || rec.exit.Logs.Stderr.Full
 	rec.stderr = lastLineOf(rec.paths.log, "stderr.log")
 	if j.stock == nil {
 		j.beginStock(ctx, rec)

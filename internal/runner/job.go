@@ -87,7 +87,7 @@ type record struct {
 	collected artifact.Collection
 	metrics   map[string]float64
 	leftOut   int
-	// diskFull says that the disk of the results was full then.
+	// diskFull says that the disk of the results was full then, or for the logs before.
 	diskFull bool
 	// incomplete is what went wrong with the files after the end.
 	incomplete error

@@ -28,7 +28,8 @@ type evidence struct {
 	failure error
 	// overLimit says which output limit the files that were found exceed.
 	overLimit string
-	// diskFull says that the disk of the results had no space left at the end.
+	// diskFull says that the disk of the results had no space left at the end, or for
+	// the logs at some time.
 	diskFull bool
 	// incomplete is what went wrong with the files after the end.
 	incomplete error

@@ -25,6 +25,9 @@ const (
 	segmentHeaderLen = 32
 	// cutLine stands where bytes are missing.
 	cutLine = "\n[lynx: %d bytes cut here]\n"
+	// backlogMax is how much of a stream waits in memory for space on a full disk. It
+	// is the job's memory.
+	backlogMax = 256 << 10
 )
 
 // cappedLog writes one stream. It is not for concurrent use.
@@ -37,6 +40,9 @@ type cappedLog struct {
 	segments [2]segment // empty files where tailMax is 0
 	current  int
 	written  int64 // everything that the job wrote
+	// backlog is what found no space, and full says that something ever did not.
+	backlog []byte
+	full    bool
 }
 
 // segment is a piece of the tail; number 0 is an unused one.
@@ -64,28 +70,46 @@ func openLog(path string, head, tail int64) (*cappedLog, error) {
 	return l, nil
 }
 
-// write takes what the job wrote. It never fails: what can't be stored (a full
-// disk) is counted as dropped, and the job goes on.
+// write takes what the job wrote. It never fails: what can't be stored (a full disk)
+// waits for the next write, up to a bound, and the rest of it is counted as dropped,
+// and the job goes on.
 func (l *cappedLog) write(p []byte) {
 	l.written += int64(len(p))
+	if len(l.backlog) > 0 {
+		p = append(l.backlog, p...)
+	}
+	p = l.store(p)
+	l.full = l.full || len(p) > 0
+	l.backlog = append([]byte(nil), p[:min(len(p), backlogMax)]...)
+}
+
+// store writes to head and tail, and returns what could not be.
+func (l *cappedLog) store(p []byte) (left []byte) {
 	if room := l.headMax - l.headLen; room > 0 {
 		n := min(int64(len(p)), room)
-		stored, _ := l.head.Write(p[:n])
+		stored, err := l.head.Write(p[:n])
 		l.headLen += int64(stored)
-		p = p[n:]
+		p = p[stored:]
+		if err != nil {
+			return p
+		}
 	}
 	for len(p) > 0 && l.tailMax > 0 {
 		s := &l.segments[l.current]
 		if s.number == 0 || s.length == l.tailMax {
 			if s = l.next(); s == nil {
-				return
+				return p
 			}
 		}
 		n := min(int64(len(p)), l.tailMax-s.length)
-		stored, _ := s.file.WriteAt(p[:n], segmentHeaderLen+s.length)
+		stored, err := s.file.WriteAt(p[:n], segmentHeaderLen+s.length)
 		s.length += int64(stored)
-		p = p[n:]
+		p = p[stored:]
+		if err != nil {
+			return p
+		}
 	}
+	return nil
 }
 
 // next makes the older segment the current one, empty. It returns nil, and all
@@ -106,6 +130,7 @@ func (l *cappedLog) next() *segment {
 
 // close puts the log together, removes the segments and closes everything.
 func (l *cappedLog) close() LogReport {
+	l.write(nil) // what waits for space
 	kept, err := l.assemble()
 	_ = l.head.Close()
 	for i, suffix := range []string{segmentSuffixA, segmentSuffixB} {
@@ -114,7 +139,7 @@ func (l *cappedLog) close() LogReport {
 			_ = os.Remove(l.path + suffix)
 		}
 	}
-	return LogReport{Written: l.written, Dropped: l.written - kept}
+	return LogReport{Written: l.written, Dropped: l.written - kept, Full: l.full}
 }
 
 // assemble appends the tail to the head and returns how many of the written

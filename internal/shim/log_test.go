@@ -208,3 +208,39 @@ func FuzzFinishLog(f *testing.F) {
 		}
 	})
 }
+
+// A log that finds no space for a while has everything in the end; one that finds none
+// for more than may wait has lost the rest; and both say so.
+func TestLogWaitsForSpace(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	for _, much := range []int{10, backlogMax/10*10 + 20} {
+		path := filepath.Join(t.TempDir(), "stdout.log")
+		l, err := openLog(path, 1<<20, 1<<10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lost := max(0, much-backlogMax)
+		want := "before\n" + strings.Repeat("x", much-lost) + "after\n"
+		disk := l.head
+		l.write([]byte("before\n"))
+		l.head = full
+		for range much / 10 {
+			l.write([]byte("xxxxxxxxxx"))
+		}
+		l.head = disk
+		l.write([]byte("after\n"))
+		if got, want := l.close(), (LogReport{Written: int64(len(want) + lost), Dropped: int64(lost), Full: true}); got != want {
+			t.Errorf("counted %+v, want %+v", got, want)
+		}
+		if lost > 0 {
+			want += fmt.Sprintf(cutLine, lost)
+		}
+		if content, err := os.ReadFile(path); err != nil || string(content) != want {
+			t.Errorf("%d bytes, want %d: %v", len(content), len(want), err)
+		}
+	}
+}

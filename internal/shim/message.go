@@ -133,8 +133,10 @@ const (
 )
 
 // LogReport counts one stream's bytes: everything written, and what the cap cut
-// out of the middle.
+// out of the middle. Full says that some of it found no space on the disk, for a while
+// or for good.
 type LogReport struct {
 	Written int64 `json:"written"`
 	Dropped int64 `json:"dropped"`
+	Full    bool  `json:"full,omitempty"`
 }
