@@ -24,6 +24,7 @@ var rows = []row{
 	{"rate", "empty jobs per second, and what runner and platform use for each", rateRow},
 	{"telemetry", "telemetry samples per second", telemetryRow},
 	{"latency", "from a telemetry sample to its acknowledgement", latencyRow},
+	{"sdk", "what telemetry costs a simulation in Python", sdkRow},
 	{"breach", "from a breach to the end of the last process", breachRow},
 	{"idle", "what an idle runner uses", idleRow},
 	{"platform", "submission and claims", platformRow},
