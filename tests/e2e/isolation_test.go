@@ -3,8 +3,8 @@
 package e2e
 
 import (
-	"bytes"
 	"cmp"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -50,6 +51,7 @@ const scenarios = "tests/e2e/testdata/scenarios"
 // TestOutcomesInSharedContainers: each way to end is told as with a container for
 // each job.
 func TestOutcomesInSharedContainers(t *testing.T) {
+	t.Parallel()
 	requireRoot(t)
 	for name, c := range endings {
 		// What is preloaded counts to the memory of each run: where a child of it needs
@@ -63,33 +65,46 @@ func TestOutcomesInSharedContainers(t *testing.T) {
 	}
 }
 
-// TestSharedEqualsJob: the tutorial's files are the same, byte for byte, but for
-// the ids in them. How fast each mode is goes into the test's output.
+// TestSharedEqualsJob: the tutorial's files, logs and telemetry are the same, by hash,
+// in a container each, in shared ones and as processes, but for the ids and times in
+// them. LYNX_EQUAL_RUNS is the number of runs of each. How fast each way is goes into
+// the test's output.
 func TestSharedEqualsJob(t *testing.T) {
+	t.Parallel()
 	requireRoot(t)
-	const runs = 20
-	tutorial, err := os.ReadFile(filepath.Join(root, "scenarios/aerospace/configs/basic_orbit_tutorial.yaml"))
+	needVenv(t)
+	runs, err := strconv.Atoi(cmp.Or(os.Getenv("LYNX_EQUAL_RUNS"), "10"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	files := map[string][]map[string]string{}
-	for _, mode := range []string{"job", "batch"} {
-		study := write(t, "study.yaml", strings.Replace(string(tutorial), "compute:\n", "compute:\n  isolation: "+mode+"\n", 1))
+	tutorial := string(mustRead(t, filepath.Join(root, "scenarios/aerospace/configs/basic_orbit_tutorial.yaml")))
+	left := map[string][]map[string]string{}
+	for _, way := range []struct {
+		name, mode string
+		args       []string
+	}{
+		{"job", "job", []string{"--config", sharing(t, "scenarios/aerospace/python", "reserve: {memory: 256Mi}")}},
+		{"batch", "batch", []string{"--config", sharing(t, "scenarios/aerospace/python", "reserve: {memory: 256Mi}")}},
+		{"process", "job", []string{"--executor", "process", "--output", openDir(t)}},
+	} {
+		study := write(t, "study.yaml", strings.Replace(tutorial, "compute:\n", "compute:\n  isolation: "+way.mode+"\n", 1))
 		begin := time.Now()
-		o := lynxctlRun(t, study, "--runs", fmt.Sprint(runs), "--config", sharing(t, "scenarios/aerospace/python", "reserve: {memory: 256Mi}"))
-		t.Logf("isolation %s: %.2f runs/s", mode, runs/time.Since(begin).Seconds())
+		o := lynxctlRun(t, study, append(way.args, "--runs", strconv.Itoa(runs))...)
+		t.Logf("%s: %.2f runs/s", way.name, float64(runs)/time.Since(begin).Seconds())
 		if len(o.Runs) != runs {
-			t.Fatalf("%s: %d runs", mode, len(o.Runs))
+			t.Fatalf("%s: %d runs", way.name, len(o.Runs))
 		}
 		for _, r := range o.Runs {
 			want(t, r, api.JobCompleted, api.OutcomeCompleted)
-			files[mode] = append(files[mode], results(t, r))
-			checkIsolation(t, r, mode)
+			left[way.name] = append(left[way.name], hashes(t, r))
+			checkIsolation(t, r, way.mode)
 		}
 	}
-	for i, one := range files["job"] {
-		if other := files["batch"][i]; !maps.Equal(one, other) {
-			t.Errorf("run %d differs: %d files and %d\n%.2000s\n%.2000s", i, len(one), len(other), one["summary.json"], other["summary.json"])
+	for _, other := range []string{"batch", "process"} {
+		for i, one := range left["job"] {
+			if that := left[other][i]; !maps.Equal(one, that) {
+				t.Errorf("run %d differs between job and %s:\n%v\n%v", i, other, one, that)
+			}
 		}
 	}
 }
@@ -97,10 +112,11 @@ func TestSharedEqualsJob(t *testing.T) {
 // ids are what differs between two batches of the same study.
 var ids = regexp.MustCompile(`"(job_id|batch_id|attempt_id|attempt)": "?[^",\n]*"?|"[a-z_]*(seconds|_ms)": [0-9.e-]+`)
 
-// results are a run's artifacts and logs, less its ids.
-func results(t *testing.T, r api.RunRow) map[string]string {
+// hashes are those of a run's artifacts and logs, less its ids, and of its telemetry.
+func hashes(t *testing.T, r api.RunRow) map[string]string {
 	t.Helper()
 	found := map[string]string{}
+	add := func(name string, data []byte) { found[name] = fmt.Sprintf("%x", sha256.Sum256(data)) }
 	for _, pattern := range []string{"output/*", "log/*"} {
 		paths, err := filepath.Glob(filepath.Join(r.Directory, pattern))
 		if err != nil {
@@ -108,14 +124,20 @@ func results(t *testing.T, r api.RunRow) map[string]string {
 		}
 		for _, path := range paths {
 			name := filepath.Base(path)
-			found[name] = string(file(t, r, filepath.Join(filepath.Dir(pattern), name)))
+			data := file(t, r, filepath.Join(filepath.Dir(pattern), name))
 			if name == "summary.json" {
-				found[name] = ids.ReplaceAllString(found[name], "")
+				data = ids.ReplaceAll(data, nil)
 			}
+			add(name, data)
 		}
 	}
-	if len(found) < 4 || !bytes.HasPrefix([]byte(found["orbit_position.png"]), []byte("\x89PNG")) {
-		t.Fatalf("run %d left %q", r.RunIndex, slices.Collect(maps.Keys(found)))
+	telemetry, err := json.Marshal(r.TelemetryData)
+	if err != nil {
+		t.Fatal(err)
+	}
+	add("telemetry", telemetry)
+	if len(found) != 6 || len(r.TelemetryData) != 6 {
+		t.Fatalf("run %d left %q and telemetry of %d variables", r.RunIndex, slices.Collect(maps.Keys(found)), len(r.TelemetryData))
 	}
 	return found
 }
