@@ -110,3 +110,45 @@ func BenchmarkClaim(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkHeartbeat has a thousand runners, each with an attempt, that heartbeat at
+// the same time; an iteration is one heartbeat, which renews a lease.
+func BenchmarkHeartbeat(b *testing.B) {
+	const runners = 1000
+	svc := openService(b)
+	if _, err := svc.Submit(b.Context(), parse(b, runners, "")); err != nil {
+		b.Fatal(err)
+	}
+	beats := make(chan func() error, runners)
+	for i := range runners {
+		s, err := svc.Register(b.Context(), platform.Registration{
+			RunnerID: fmt.Sprint("r", i), InstallationID: "i",
+			Capabilities: api.Capabilities{MaxConcurrentJobs: 1, SupportedSimulationTypes: []string{"basilisk"}},
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+		as, err := svc.Claim(b.Context(), s.ID, 1, 0)
+		if err != nil || len(as) != 1 {
+			b.Fatal(len(as), err)
+		}
+		held := []platform.AttemptRef{{
+			AttemptID: as[0].AttemptId, Token: platform.Token{Epoch: as[0].Token.Epoch, Counter: as[0].Token.Counter},
+		}}
+		beats <- func() error {
+			_, err := svc.Heartbeat(b.Context(), s.ID, held, false, "")
+			return err
+		}
+	}
+	b.SetParallelism(runners)
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			beat := <-beats
+			if err := beat(); err != nil {
+				b.Error(err)
+			}
+			beats <- beat
+		}
+	})
+}

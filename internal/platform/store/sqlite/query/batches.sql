@@ -22,8 +22,11 @@ SELECT * FROM batches WHERE id = ?;
 -- name: Spec :one
 SELECT spec FROM specs WHERE batch = ?;
 
+-- SQLite plans for the value of a limit, and prepares the statement anew each time that
+-- one is bound; into a CAST it does not look. The same holds for the lists of jobs.
+
 -- name: Batches :many
-SELECT * FROM batches WHERE seq < sqlc.arg(before) ORDER BY seq DESC LIMIT sqlc.arg(n);
+SELECT * FROM batches WHERE seq < sqlc.arg(before) ORDER BY seq DESC LIMIT CAST(sqlc.arg(n) AS INTEGER);
 
 -- name: OpenBatches :many
-SELECT * FROM batches WHERE pending > 0 AND seq > sqlc.arg(after) ORDER BY seq LIMIT sqlc.arg(n);
+SELECT * FROM batches WHERE pending > 0 AND seq > sqlc.arg(after) ORDER BY seq LIMIT CAST(sqlc.arg(n) AS INTEGER);

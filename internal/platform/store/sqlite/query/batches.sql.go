@@ -39,7 +39,8 @@ func (q *Queries) Batch(ctx context.Context, id string) (Batch, error) {
 }
 
 const batches = `-- name: Batches :many
-SELECT seq, id, state, pending, claimed, running, completed, failed, timeout, cancelled, cancel_requested, created_at, started_at, completed_at, revision, ended, ended_for FROM batches WHERE seq < ?1 ORDER BY seq DESC LIMIT ?2
+
+SELECT seq, id, state, pending, claimed, running, completed, failed, timeout, cancelled, cancel_requested, created_at, started_at, completed_at, revision, ended, ended_for FROM batches WHERE seq < ?1 ORDER BY seq DESC LIMIT CAST(?2 AS INTEGER)
 `
 
 type BatchesParams struct {
@@ -47,6 +48,8 @@ type BatchesParams struct {
 	N      int64
 }
 
+// SQLite plans for the value of a limit, and prepares the statement anew each time that
+// one is bound; into a CAST it does not look. The same holds for the lists of jobs.
 func (q *Queries) Batches(ctx context.Context, arg BatchesParams) ([]Batch, error) {
 	rows, err := q.query(ctx, q.batchesStmt, batches, arg.Before, arg.N)
 	if err != nil {
@@ -153,7 +156,7 @@ func (q *Queries) InsertSpec(ctx context.Context, arg InsertSpecParams) error {
 }
 
 const openBatches = `-- name: OpenBatches :many
-SELECT seq, id, state, pending, claimed, running, completed, failed, timeout, cancelled, cancel_requested, created_at, started_at, completed_at, revision, ended, ended_for FROM batches WHERE pending > 0 AND seq > ?1 ORDER BY seq LIMIT ?2
+SELECT seq, id, state, pending, claimed, running, completed, failed, timeout, cancelled, cancel_requested, created_at, started_at, completed_at, revision, ended, ended_for FROM batches WHERE pending > 0 AND seq > ?1 ORDER BY seq LIMIT CAST(?2 AS INTEGER)
 `
 
 type OpenBatchesParams struct {

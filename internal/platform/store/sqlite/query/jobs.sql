@@ -23,12 +23,12 @@ WHERE jobs.id = ?;
 -- SQLite read and sort the whole table.
 
 -- name: BatchJobs :many
-SELECT * FROM jobs WHERE batch = sqlc.arg(batch) AND run_index > sqlc.arg(after) ORDER BY run_index LIMIT sqlc.arg(n);
+SELECT * FROM jobs WHERE batch = sqlc.arg(batch) AND run_index > sqlc.arg(after) ORDER BY run_index LIMIT CAST(sqlc.arg(n) AS INTEGER);
 
 -- name: BatchJobsByState :many
 SELECT * FROM jobs INDEXED BY jobs_by_state
 WHERE batch = sqlc.arg(batch) AND state = sqlc.arg(state) AND run_index > sqlc.arg(after)
-ORDER BY run_index LIMIT sqlc.arg(n);
+ORDER BY run_index LIMIT CAST(sqlc.arg(n) AS INTEGER);
 
 -- name: BatchJob :many
 SELECT * FROM jobs WHERE batch = sqlc.arg(batch) AND run_index = sqlc.arg(run_index);
@@ -46,7 +46,7 @@ WHERE jobs.id >= sqlc.arg(first) AND jobs.id < sqlc.arg(past)
   AND (sqlc.arg(run_index) < 0 OR jobs.run_index = sqlc.arg(run_index))
   AND (+jobs.batch < sqlc.arg(after_batch) OR +jobs.batch = sqlc.arg(after_batch) AND jobs.run_index > sqlc.arg(after_run))
 ORDER BY jobs.batch DESC, jobs.run_index
-LIMIT sqlc.arg(n);
+LIMIT CAST(sqlc.arg(n) AS INTEGER);
 
 -- name: ActiveJobs :many
 SELECT sqlc.embed(jobs), batches.id AS batch_id, batches.created_at

@@ -154,7 +154,7 @@ func (q *Queries) BatchJob(ctx context.Context, arg BatchJobParams) ([]Job, erro
 
 const batchJobs = `-- name: BatchJobs :many
 
-SELECT batch, run_index, id, seed, sample, state, retries, requeues, attempts, reported, token_epoch, token_counter, outcome, error_message, cancel_requested, runner_id, claimed_at, started_at, completed_at, reruns FROM jobs WHERE batch = ?1 AND run_index > ?2 ORDER BY run_index LIMIT ?3
+SELECT batch, run_index, id, seed, sample, state, retries, requeues, attempts, reported, token_epoch, token_counter, outcome, error_message, cancel_requested, runner_id, claimed_at, started_at, completed_at, reruns FROM jobs WHERE batch = ?1 AND run_index > ?2 ORDER BY run_index LIMIT CAST(?3 AS INTEGER)
 `
 
 type BatchJobsParams struct {
@@ -212,7 +212,7 @@ func (q *Queries) BatchJobs(ctx context.Context, arg BatchJobsParams) ([]Job, er
 const batchJobsByState = `-- name: BatchJobsByState :many
 SELECT batch, run_index, id, seed, sample, state, retries, requeues, attempts, reported, token_epoch, token_counter, outcome, error_message, cancel_requested, runner_id, claimed_at, started_at, completed_at, reruns FROM jobs INDEXED BY jobs_by_state
 WHERE batch = ?1 AND state = ?2 AND run_index > ?3
-ORDER BY run_index LIMIT ?4
+ORDER BY run_index LIMIT CAST(?4 AS INTEGER)
 `
 
 type BatchJobsByStateParams struct {
@@ -369,7 +369,7 @@ WHERE jobs.id >= ?1 AND jobs.id < ?2
   AND (?5 < 0 OR jobs.run_index = ?5)
   AND (+jobs.batch < ?6 OR +jobs.batch = ?6 AND jobs.run_index > ?7)
 ORDER BY jobs.batch DESC, jobs.run_index
-LIMIT ?8
+LIMIT CAST(?8 AS INTEGER)
 `
 
 type JobsByIDParams struct {
