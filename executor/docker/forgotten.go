@@ -8,20 +8,27 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
+	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // endForgotten ends what runs of a container that the engine calls created. An engine
-// that is killed in the middle of a start, and has not written it down, knows nothing
-// of the container's processes afterwards, and does not end them when it removes the
-// container: they would run on beside the next attempt, and nobody could name them any
-// more. On another machine than the engine's nothing is found.
+// that is killed in the middle of a start, and has not written it down, does not end
+// the container's processes when it removes the container: they would run on beside
+// the next attempt, and nobody could name them any more. Nor does it end containerd's
+// own process for the container, without which containerd clears away the rest. On
+// another machine than the engine's nothing is found.
 func endForgotten(ctx context.Context, containerID string) error {
 	for {
 		pids := processesOf("/proc", containerID)
+		if len(pids) == 0 {
+			pids = keepersOf("/proc", containerID)
+		}
 		if len(pids) == 0 {
 			return nil
 		}
@@ -38,6 +45,9 @@ func endForgotten(ctx context.Context, containerID string) error {
 	}
 }
 
+// forgottenPause is the time between two rounds of killing.
+const forgottenPause = 2 * time.Millisecond
+
 // endForgotten is endForgotten of the handle's container, where nothing else can be
 // done about a failure than to tell the runner's owner.
 func (h *handle) endForgotten(ctx context.Context) {
@@ -48,12 +58,14 @@ func (h *handle) endForgotten(ctx context.Context) {
 	}
 }
 
-// forgottenPause is the time between two rounds of killing.
-const forgottenPause = 2 * time.Millisecond
-
-// killIn kills a process if it is still in the container's cgroup.
+// killIn kills a process if it is still the container's.
 func killIn(containerID string, pid int) error {
-	p, err := openInit(pid, func() error { return isInitOf(containerID, pid) })
+	p, err := openInit(pid, func() error {
+		if inCgroupOf(pid, containerID) || keeps("/proc/"+strconv.Itoa(pid), containerID) {
+			return nil
+		}
+		return errNotInit
+	})
 	if errors.Is(err, errNotInit) || errors.Is(err, unix.ESRCH) {
 		return nil // it has ended
 	}
@@ -92,4 +104,35 @@ func processesOf(proc, containerID string) (pids []int) {
 		}
 	}
 	return pids
+}
+
+// keepersOf lists containerd's processes for the container, its parents.
+func keepersOf(proc, containerID string) (pids []int) {
+	if !fullID.MatchString(containerID) {
+		return nil
+	}
+	dirs, _ := filepath.Glob(filepath.Join(proc, "[0-9]*"))
+	for _, dir := range dirs {
+		if pid, err := strconv.Atoi(filepath.Base(dir)); err == nil && keeps(dir, containerID) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// keeps says whether a process, by its directory in /proc, is containerd's for the
+// container: containerd-shim-… -namespace … -id ID …, of this
+// user, which is root.
+func keeps(dir, containerID string) bool {
+	info, err := os.Stat(dir)
+	if err != nil || info.Sys().(*syscall.Stat_t).Uid != uint32(os.Geteuid()) {
+		return false
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "cmdline"))
+	if err != nil {
+		return false
+	}
+	args := strings.Split(string(text), "\x00")
+	i := slices.Index(args, "-id")
+	return strings.HasPrefix(filepath.Base(args[0]), "containerd-shim") && i > 0 && i+1 < len(args) && args[i+1] == containerID
 }

@@ -22,12 +22,18 @@ func TestProcessesOf(t *testing.T) {
 	if !slices.Equal(got, []int{7, 8}) {
 		t.Errorf("got %v, want 7 and 8", got)
 	}
+	keeper := func(id string) string {
+		return "/usr/bin/containerd-shim-runc-v2\x00-namespace\x00moby\x00-id\x00" + id + "\x00-address\x00/x\x00"
+	}
+	proc = writeFiles(t, map[string]string{
+		"7/cmdline": keeper(id), "8/cmdline": keeper(other), "9/cmdline": "sh\x00-id\x00" + id + "\x00", "10/cmdline": "", "11/cmdline": "containerd-shim\x00-id",
+	})
+	if got := keepersOf(proc, id); !slices.Equal(got, []int{7}) {
+		t.Errorf("keepers %v, want 7", got)
+	}
 	for _, bad := range []string{"", "0f3d", id + "/", strings.ToUpper(id)} {
-		if got := processesOf(proc, bad); len(got) > 0 {
+		if got := slices.Concat(processesOf(proc, bad), keepersOf(proc, bad)); len(got) > 0 {
 			t.Errorf("%q has %v", bad, got)
 		}
-	}
-	if err := endForgotten(t.Context(), "docker"); err != nil {
-		t.Error(err)
 	}
 }

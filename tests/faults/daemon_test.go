@@ -30,6 +30,8 @@ var daemonCells = []cell{
 	{name: "stopped", quick: true, verdict: requeued, furnish: ownEngine(false), strike: restarted(syscall.SIGTERM)},
 	{name: "ended_while_killed", verdict: failed, furnish: ownEngine(true), strike: endedMeanwhile(3)},
 	{name: "ended_while_killed_no_live_restore", verdict: failed, furnish: ownEngine(false), strike: endedMeanwhile(3)},
+	{name: "forgets_a_start", verdict: requeued, furnish: ownEngine(true), strike: forgottenStart},
+	{name: "forgets_a_start_no_live_restore", verdict: requeued, furnish: ownEngine(false), strike: forgottenStart},
 	{name: "frozen", verdict: failed, furnish: ownEngine(false), strike: frozen},
 	{name: "stopped_by_hand", verdict: requeued, furnish: ownEngine(false), strike: stoppedByHand},
 	{name: "removed_by_hand", verdict: requeued, furnish: ownEngine(false), strike: removedByHand},
