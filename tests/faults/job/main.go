@@ -3,9 +3,10 @@
 // the test's, so that a fault can happen while it runs. What is missing of either
 // shows.
 //
-//	job CODE LINES SAMPLES   exits with CODE
+//	job CODE LINES SAMPLES [STOPS]   exits with CODE
 //
-// The word is a file named go in the output directory; the job removes it.
+// The word is a file named go in the output directory; the job removes it. With two
+// STOPS it waits for another one before it writes its result.
 package main
 
 import (
@@ -38,13 +39,21 @@ func run(lines, samples int) error {
 	if err := os.WriteFile(filepath.Join(output, "ready"), nil, 0o644); err != nil {
 		return err
 	}
-	for os.Remove(filepath.Join(output, "go")) != nil {
-		time.Sleep(5 * time.Millisecond)
-	}
+	await(output)
 	if err := half(1, lines, samples); err != nil {
 		return err
 	}
+	if number(4) == 2 {
+		await(output)
+	}
 	return os.WriteFile(filepath.Join(output, "result.txt"), []byte("the result\n"), 0o644)
+}
+
+// await waits for the test's word.
+func await(output string) {
+	for os.Remove(filepath.Join(output, "go")) != nil {
+		time.Sleep(5 * time.Millisecond)
+	}
 }
 
 // number is an argument; 0 where there is none.
