@@ -55,6 +55,9 @@ type leftover struct {
 	rec *record
 	// handle is what the executor has of it; nil if there is nothing.
 	handle executor.Handle
+	// begun is when the job was about to be started, by the clock that nobody sets;
+	// zero where that is not known.
+	begun time.Time
 	// verdict is the verdict for which that process killed the job, if it did; the
 	// telemetry log may not have it.
 	verdict cause
@@ -139,6 +142,9 @@ func (r *Runner) leftover(a journal.Attempt, s *slot) *leftover {
 	}}
 	j := l.job
 	j.taken = l
+	if a.Age >= 0 {
+		l.begun = time.Now().Add(-a.Age)
+	}
 	cannot := func(err error) {
 		if err != nil {
 			j.stop(cause{kind: causeRestart, at: r.now(), detail: err.Error()})
@@ -262,9 +268,16 @@ func (j *job) resume(ctx context.Context, rec *record) error {
 }
 
 // timeLeft is what is left of the job's time. One that was taken up late may have
-// ended long ago, which takes a moment to show.
+// ended long ago, which takes a moment to show. Its start is a time of the host's
+// clock, which may have been set since: it was no earlier than it was written down.
 func (j *job) timeLeft(rec *record, h executor.Handle) time.Duration {
-	left := rec.spec.Timeout - j.r.now().Sub(h.Started())
+	lasted := j.r.now().Sub(h.Started())
+	if j.taken != nil && !j.taken.begun.IsZero() {
+		if most := time.Since(j.taken.begun); lasted < 0 || lasted > most {
+			lasted = most
+		}
+	}
+	left := rec.spec.Timeout - lasted
 	if j.taken != nil {
 		left = max(left, j.r.pace.settle)
 	}

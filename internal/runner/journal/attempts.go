@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/tetryx/lynx-runner/executor"
@@ -48,6 +49,9 @@ type Attempt struct {
 	// HostRestarted says, of one that Attempts returns, that the host was started
 	// again since it was begun: what was not synced of it may be missing.
 	HostRestarted bool `json:"-"`
+	// Age is, of one that Attempts returns, how long ago it was last written, by a
+	// clock that nobody sets; negative where that is not known.
+	Age time.Duration `json:"-"`
 }
 
 // attemptFile is an Attempt as a file has it.
@@ -57,6 +61,8 @@ type attemptFile struct {
 	// Boot is the boot of the host in which it was written; empty where that is not
 	// known.
 	Boot string `json:"boot,omitempty"`
+	// Uptime is how long the host had been up then.
+	Uptime time.Duration `json:"uptime,omitempty"`
 }
 
 // Begun writes an attempt that is in hand, in place of what was written of it
@@ -67,7 +73,7 @@ func (j *Journal) Begun(a Attempt) error {
 	if !ValidName(id) {
 		return fmt.Errorf("attempts: attempt id %q cannot name a file", id)
 	}
-	file := attemptFile{Attempt: a, Boot: j.boot}
+	file := attemptFile{Attempt: a, Boot: j.boot, Uptime: uptime()}
 	if a.Spec != nil {
 		spec := *a.Spec
 		spec.Env, spec.Sandbox.Seccomp = nil, nil
@@ -135,6 +141,10 @@ func (j *Journal) readAttempt(path string) (Attempt, bool) {
 	}
 	a := file.Attempt
 	a.HostRestarted = file.Boot != "" && file.Boot != j.boot
+	a.Age = -1
+	if now := uptime(); !a.HostRestarted && file.Uptime > 0 && now > 0 {
+		a.Age = now - file.Uptime
+	}
 	a.Assignment = &runnerv1.Assignment{}
 	err = protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(file.Assignment, a.Assignment)
 	return a, err == nil
@@ -144,6 +154,16 @@ func (j *Journal) readAttempt(path string) (Attempt, bool) {
 func thisBoot() string {
 	text, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	return strings.TrimSpace(string(text))
+}
+
+// uptime is how long the host has been up, suspended or not; 0 where it cannot be
+// known.
+func uptime() time.Duration {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
+		return 0
+	}
+	return time.Duration(ts.Nano())
 }
 
 // replaceFile makes dir/name with data, whole or not at all as long as the host
