@@ -18,6 +18,7 @@ import (
 	"github.com/tetryx/lynx-runner/internal/cli"
 	"github.com/tetryx/lynx-runner/internal/platform/auth"
 	"github.com/tetryx/lynx-runner/internal/platform/store/sqlite"
+	"github.com/tetryx/lynx-runner/internal/runner/config"
 	"github.com/tetryx/lynx-runner/internal/runner/journal"
 )
 
@@ -32,7 +33,8 @@ const heartbeat = 500 * time.Millisecond
 // in a directory that only this user can enter.
 type local struct {
 	private  string
-	note     string // the file that names private
+	note     string   // the file that names private
+	owner    *os.File // locked while private is in use; nil if jobs may outlive that
 	platform *wire.Platform
 	runner   *wire.Runner
 	client   *api.Client
@@ -66,6 +68,14 @@ func startLocal(ctx context.Context, o cli.LocalOptions) (_ cli.Local, err error
 	log := slog.New(slog.DiscardHandler)
 	if o.Verbose {
 		log = wire.NewLog(os.Stderr, slog.LevelDebug)
+	}
+	if cfg.OnRunnerLoss == config.RunnerLossKill {
+		if l.owner, err = own(l.private); err != nil {
+			return nil, usage(fmt.Errorf("directory for sockets: %w", err))
+		}
+	}
+	if err := sweep(); err != nil {
+		log.Warn("directories for sockets of killed processes could not be removed", "error", err)
 	}
 	// The engine first: where there is none, no directory is made.
 	exec, err := wire.NewExecutor(ctx, cfg, log)
@@ -217,6 +227,9 @@ func (l *local) release() error {
 	}
 	if l.private != "" {
 		err = errors.Join(err, os.RemoveAll(l.private))
+	}
+	if l.owner != nil {
+		err = errors.Join(err, l.owner.Close())
 	}
 	return err
 }
