@@ -9,6 +9,9 @@ import (
 	"github.com/tetryx/lynx-runner/api"
 )
 
+// ratePairs bounds the pairs for each number of slots, of which there are several.
+const ratePairs = 5
+
 // rateRow measures how many empty jobs a second so many slots get done: with a
 // container each, against a program that only calls the engine's API; and with
 // containers that runs of a batch share. Beside that it looks at what the runner and
@@ -40,7 +43,7 @@ func (w *world) rates(ctx context.Context, slots int, o options, job, batch *own
 	peer := &bare{engine: w.engine, work: w.path("work"), output: output}
 	jobs := o.jobs * min(slots, runtime.NumCPU())
 	var ours, peers, shared []float64
-	for range o.reps {
+	for range min(o.reps, ratePairs) {
 		rate, err := w.rate(ctx, r, emptyCommand(jobs), jobs, job)
 		if err != nil {
 			return nil, err
@@ -50,7 +53,7 @@ func (w *world) rates(ctx context.Context, slots int, o options, job, batch *own
 			return nil, fmt.Errorf("the bare client: %w", err)
 		}
 		peers = append(peers, rate)
-		if rate, err = w.rate(ctx, r, emptyShared(8*jobs), 8*jobs, batch); err != nil {
+		if rate, err = w.rate(ctx, r, emptyShared(4*jobs), 4*jobs, batch); err != nil {
 			return nil, err
 		}
 		shared = append(shared, rate)
@@ -63,7 +66,7 @@ func (w *world) rates(ctx context.Context, slots int, o options, job, batch *own
 			held: holds(median(ratio) >= 0.85, spread(ratio, "%.2f", "×")),
 		},
 		{
-			what: fmt.Sprintf("empty Python jobs, %d at a time, `isolation: batch`, %d to a batch", slots, 8*jobs),
+			what: fmt.Sprintf("empty Python jobs, %d at a time, `isolation: batch`, %d to a batch", slots, 4*jobs),
 			ours: spread(shared, "%.1f", "jobs/s"),
 		},
 	}, nil
