@@ -34,7 +34,9 @@ type scriptedExecutor struct {
 	// vacates and records, if set, are called when a job has ended: before its memory is
 	// let go of, and before its exit is known.
 	vacates, records func(id string)
-	left             []executor.Handle // what Recover finds
+	// homely says that jobs can reach the files of others of their user.
+	homely bool
+	left   []executor.Handle // what Recover finds
 
 	mu      sync.Mutex
 	handles map[string]*scriptedHandle
@@ -137,6 +139,9 @@ func (e *scriptedExecutor) Start(ctx context.Context, spec executor.Spec) (execu
 	}
 	e.handles[spec.AttemptID] = h
 	h.run(func(ctx context.Context) executor.Exit { return e.script(ctx, &program{t: e.t, spec: spec}) })
+	if e.homely {
+		return struct{ executor.Handle }{h}, nil // no executor.Vacater
+	}
 	return h, nil
 }
 

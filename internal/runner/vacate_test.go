@@ -187,34 +187,24 @@ func TestNothingCountsAfterTheEnd(t *testing.T) {
 	b.drain()
 }
 
-// homely is an executor whose jobs can reach the files of others of their user.
-type homely struct{ *scriptedExecutor }
-
-// plain hides everything but the contract's methods.
-type plain struct{ executor.Handle }
-
-func (e homely) Start(ctx context.Context, s executor.Spec) (executor.Handle, error) {
-	h, err := e.scriptedExecutor.Start(ctx, s)
-	return plain{h}, err
-}
-
 // Where jobs of one user can reach each other's files, a job keeps its user until its
 // files are their owner's and its result is there.
 func TestUserIsKeptWhereItReachesFiles(t *testing.T) {
 	b, began, record := ending(t, 1)
+	b.executor.homely = true
+	atOnce := b.executor.script
+	b.executor.script = func(ctx context.Context, p *program) executor.Exit {
+		if earlier := began.list(); len(earlier) > 0 {
+			if uid, _, err := ownerOf(earlier[0].OutputDir + "/result.txt"); err != nil || uid != os.Geteuid() {
+				t.Errorf("the first job's file is %d's (%v)", uid, err)
+			}
+		}
+		return atOnce(ctx, p)
+	}
 	b.start()
-	b.runner.deps.Executor = homely{b.executor}
 	b.platform.submit(numbered(2)...)
 	b.platform.await("the first job", func() bool { return len(began.list()) == 1 })
 	b.stays("one job has begun", func() bool { return len(began.list()) == 1 })
-	b.executor.script = func(_ context.Context, p *program) executor.Exit {
-		began.add(p.spec)
-		first := began.list()[0].OutputDir
-		if uid, _, err := ownerOf(first + "/result.txt"); err != nil || uid != os.Geteuid() {
-			t.Errorf("the first job's file is %d's (%v)", uid, err)
-		}
-		return exited(0)
-	}
 	close(record)
 	b.platform.result("job1-1")
 	b.drain()
