@@ -185,7 +185,15 @@ func (s *site) leftovers(t *testing.T) (left []string) {
 		for _, line := range strings.Fields(stand.Docker(t, s.engine.Socket, "ps", "--all", "--format", "{{.Names}}")) {
 			left = append(left, "container "+line)
 		}
-		left = append(left, stand.Cgroups(w.engine.Containers()...)...)
+		for _, group := range stand.Cgroups(w.engine.Containers()...) {
+			// An engine that was ended in the middle of a container's life may forget the
+			// group when it removes the container. It costs nothing once nobody is in it.
+			if s.tally.engineEnded() && os.Remove(group) == nil {
+				s.tally.add("empty control groups that the engine has left", 1)
+			} else {
+				left = append(left, group)
+			}
+		}
 	}
 	for _, line := range strings.Fields(stand.Docker(t, s.engine.Socket, "volume", "ls", "--quiet")) {
 		left = append(left, "volume "+line)

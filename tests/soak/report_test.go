@@ -51,6 +51,13 @@ func (y *tally) fault(k strike) {
 	y.faults[what+": "+k.fault.name]++
 }
 
+// engineEnded reports whether the engine was ended at any time.
+func (y *tally) engineEnded() bool {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	return y.faults["engine: kill -9"]+y.faults["engine: SIGTERM"] > 0
+}
+
 // print prints the table.
 func (y *tally) print(title string, leftovers int) {
 	y.mu.Lock()
