@@ -49,15 +49,19 @@ func (b *bare) rate(ctx context.Context, containers, parallel int) (float64, err
 
 // one is the life of one container.
 func (b *bare) one(ctx context.Context) (err error) {
-	created, err := b.engine.ContainerCreate(ctx, client.ContainerCreateOptions{Config: b.config(), HostConfig: b.hostConfig()})
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	// What is created is removed, also when an interrupt comes between: the engine goes
+	// on creating when nobody waits for its answer any more.
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	created, err := b.engine.ContainerCreate(last, client.ContainerCreateOptions{Config: b.config(), HostConfig: b.hostConfig()})
 	if err != nil {
 		return err
 	}
 	defer func() {
-		// Also after an interrupt.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
-		defer cancel()
-		_, removeErr := b.engine.ContainerRemove(ctx, created.ID, client.ContainerRemoveOptions{Force: true})
+		_, removeErr := b.engine.ContainerRemove(last, created.ID, client.ContainerRemoveOptions{Force: true})
 		err = errors.Join(err, removeErr)
 	}()
 	wait := b.engine.ContainerWait(ctx, created.ID, client.ContainerWaitOptions{Condition: container.WaitConditionNextExit})
