@@ -87,6 +87,7 @@ func runsOf(t *testing.T, entrypoint string, n int) string {
 // TestClient goes the way of a user of a platform: submit and watch, look at what
 // came of it in every form, drain and resume the runner, cancel.
 func TestClient(t *testing.T) {
+	t.Parallel()
 	s := startSite(t, "client-test")
 	s.lynxctl(2, "watch", "last") // there is none
 	stdout, stderr := s.lynxctl(0, "submit", runsOf(t, "ok.py", 2), "--runs", "4", "--watch")

@@ -57,6 +57,7 @@ func landerStudy(t *testing.T, file string, replace ...string) string {
 // and no configuration; and the same program as a process of this host, by the
 // name that the runner's file has for it. The same seed gives the same bytes.
 func TestCommand(t *testing.T) {
+	t.Parallel()
 	program := buildLander(t)
 	const runs = "4"
 	inDocker := lynxctlRun(t, landerStudy(t, "lander.yaml"), "--runs", runs)
@@ -85,6 +86,7 @@ func TestCommand(t *testing.T) {
 // TestCommandEndsEarly: a condition on the program's telemetry kills it, in both
 // executors; paced, a flight takes longer than the test.
 func TestCommandEndsEarly(t *testing.T) {
+	t.Parallel()
 	program := buildLander(t)
 	runner := write(t, "runner.yaml", "executor: process\ncommands: {lander: ["+program+", --pace, 200ms]}\n")
 	for name, c := range map[string]struct {
@@ -111,6 +113,7 @@ func TestCommandEndsEarly(t *testing.T) {
 // TestAnyProgram: five lines of shell and awk, with no telemetry and no library,
 // beside the study or in the command itself.
 func TestAnyProgram(t *testing.T) {
+	t.Parallel()
 	const design = "monte_carlo: {runs: 2, seed: 1}\ndispersions: {x: {distribution: {type: uniform, min: 2, max: 3}, units: m}}\n" +
 		"compute: {container: {image: \"lynx-base:bookworm\"}}\n"
 	const program = `x=$(awk -F '[:,}]' '/"x": [0-9]/ {print $2; exit}' "$TETRYX_RUN_CONFIG")
@@ -147,6 +150,7 @@ awk -v x="$x" 'BEGIN {printf "{\"x\": %.17g, \"square\": %.17g}\n", x, x * x}' >
 
 // TestCommandsThatCannotRun: what a study's author is told.
 func TestCommandsThatCannotRun(t *testing.T) {
+	t.Parallel()
 	const design = "monte_carlo: {runs: 1}\n"
 	for name, c := range map[string]struct{ study, runner, says string }{
 		"no such program": {

@@ -71,6 +71,7 @@ func unitOf(name string) string {
 // TestEarlyStop: the run ends with exactly the sample at which the radius first
 // was below the threshold, paced or not, and nothing of it lives.
 func TestEarlyStop(t *testing.T) {
+	t.Parallel()
 	for i, c := range earlyStops {
 		for _, pace := range []float64{0, 0.005} {
 			t.Run(fmt.Sprintf("case %d, pace %v", i, pace), func(t *testing.T) {
@@ -130,6 +131,7 @@ func checkGone(t *testing.T, r api.RunRow) {
 // TestDisabledConditionsDoNotFire: the same falling run completes when early
 // termination is off.
 func TestDisabledConditionsDoNotFire(t *testing.T) {
+	t.Parallel()
 	text := strings.Replace(earlyStops[1].study(0), "enabled: true", "enabled: false", 1)
 	r := lynxctlRun(t, write(t, "study.yaml", text)).run(t)
 	want(t, r, api.JobCompleted, api.OutcomeCompleted)

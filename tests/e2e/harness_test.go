@@ -22,55 +22,83 @@ import (
 // bin is the directory of the programs under test, root that of the sources.
 var bin, root string
 
-func TestMain(m *testing.M) { os.Exit(runTests(m)) }
-
-// runTests builds the programs, runs the tests and then looks for anything that
-// is left of them.
-func runTests(m *testing.M) int {
-	var err error
-	if root, err = filepath.Abs("../.."); err != nil {
+func TestMain(m *testing.M) {
+	code, err := tested(m.Run)
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		return 1
+		code = 1
 	}
-	if bin, err = os.MkdirTemp("", "lx-e2e-"); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(bin)
-	if err := os.Chmod(bin, 0o755); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	build := exec.Command("go", "build", "-trimpath", "-o", bin+"/", "./cmd/...")
-	build.Dir, build.Stderr = root, os.Stderr
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if err := build.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, "build:", err)
-		return 1
-	}
-	before := leftovers()
-	code := m.Run()
-	left := slices.DeleteFunc(leftovers(), func(thing string) bool { return slices.Contains(before, thing) })
-	if len(left) > 0 {
-		fmt.Fprintf(os.Stderr, "the tests left something behind:\n%s\n", strings.Join(left, "\n"))
-		return 1
-	}
-	return code
+	os.Exit(code)
 }
 
-// leftovers lists our containers, all volumes, our processes and our directories
-// for sockets.
-func leftovers() []string {
-	out, err := exec.Command("sh", "-c", `
+// tested builds the programs into a directory that has all temporary files as well,
+// runs f and looks for anything that is left.
+func tested(f func() int) (code int, err error) {
+	if root, err = filepath.Abs("../.."); err != nil {
+		return 1, err
+	}
+	scratch, err := os.MkdirTemp("", "lx-e2e-") // short: sockets lie below
+	if err != nil {
+		return 1, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
+	bin = filepath.Join(scratch, "bin")
+	tmp := filepath.Join(scratch, "tmp")
+	// Jobs' own users must get to both.
+	if err := errors.Join(os.Chmod(scratch, 0o755), os.Mkdir(tmp, 0o755), os.Chmod(tmp, 0o777|os.ModeSticky),
+		os.Setenv("TMPDIR", tmp)); err != nil {
+		return 1, err
+	}
+	build := exec.Command("go", "build", "-trimpath", "-o", bin+"/", "./cmd/...")
+	build.Dir = root
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return 1, fmt.Errorf("build: %w\n%s", err, out)
+	}
+	before, err := engineThings()
+	if err != nil {
+		return 1, err
+	}
+	code = f()
+	after, err := engineThings()
+	left := slices.DeleteFunc(after, func(thing string) bool { return slices.Contains(before, thing) })
+	left = append(left, remains(scratch, tmp)...)
+	if len(left) > 0 {
+		err = errors.Join(err, fmt.Errorf("the tests left something behind:\n%s", strings.Join(left, "\n")))
+	}
+	return code, err
+}
+
+// engineThings lists our containers, and all volumes.
+func engineThings() ([]string, error) {
+	out, err := exec.Command("sh", "-ec", `
 		docker ps --all --filter label=io.tetryx.lynx.attempt --format 'container {{.Names}}'
 		docker volume ls --format 'volume {{.Name}}'
-		ps -eo pid=,comm= | awk '$2 ~ /^lynx/ {print "process " $1 " " $2}'
-		find "${TMPDIR:-/tmp}" -maxdepth 1 -name 'lynx-*' -printf 'directory %p\n'
 	`).CombinedOutput()
 	if err != nil {
-		return []string{fmt.Sprintf("can't tell: %v: %s", err, out)}
+		return nil, fmt.Errorf("what the engine has: %w: %s", err, out)
 	}
-	return strings.Split(strings.TrimSpace(string(out)), "\n")
+	return strings.FieldsFunc(string(out), func(r rune) bool { return r == '\n' }), nil
+}
+
+// remains lists the processes of the programs under test, by the files that they
+// run, and what lies in the directory of temporary files.
+func remains(scratch, tmp string) []string {
+	var left []string
+	links, _ := filepath.Glob("/proc/[0-9]*/exe")
+	for _, link := range links {
+		if program, err := os.Readlink(link); err == nil && strings.HasPrefix(program, scratch) {
+			left = append(left, "process "+strings.Split(link, "/")[2]+" "+program)
+		}
+	}
+	entries, err := os.ReadDir(tmp)
+	if err != nil {
+		left = append(left, err.Error())
+	}
+	for _, e := range entries {
+		left = append(left, "directory "+filepath.Join(tmp, e.Name()))
+	}
+	return left
 }
 
 // outcome is what `lynxctl run --json` told about a study.

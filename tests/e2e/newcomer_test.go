@@ -34,6 +34,7 @@ func command(t *testing.T, dir, name string, args ...string) (stdout, stderr str
 // one command and no configuration; the results lie beside them, and jobs see the
 // code without the results.
 func TestAStrangersStudy(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	for name, text := range map[string]string{
 		"my_study.yaml": "simulation: {name: Mine, version: 1.0.0, entrypoint: my_sim.py}\n" +
@@ -69,6 +70,7 @@ func TestAStrangersStudy(t *testing.T) {
 // TestAReaderThatGoesAway: a pipe that is closed early ends nothing before its
 // time and leaves nothing.
 func TestAReaderThatGoesAway(t *testing.T) {
+	t.Parallel()
 	output := t.TempDir()
 	cmd := exec.CommandContext(t.Context(), "sh", "-c", `"$0" run "$1" --config "$2" --output "$3" 2>&1 | head -n 1`,
 		filepath.Join(bin, "lynxctl"), script(t, "ok.py", ""), scriptRunner(t, ""), output)
@@ -108,7 +110,7 @@ func TestCheck(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if c.env != "" {
-				t.Setenv("DOCKER_HOST", c.env)
+				t.Setenv("DOCKER_HOST", c.env) // so these are not parallel
 			}
 			stdout, _, status := command(t, root, "lynx-runner", append(common, c.args...)...)
 			var found struct {

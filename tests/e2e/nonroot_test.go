@@ -87,6 +87,7 @@ func (m member) file(t *testing.T, name, text string) string {
 // as its own user, ends one that is out of time, owns what they left, and says what
 // it can't do.
 func TestMemberOfGroupDocker(t *testing.T) {
+	t.Parallel()
 	m := newMember(t)
 	work := filepath.Join(m.home, "work")
 	if err := os.CopyFS(work, os.DirFS(filepath.Join(root, "tests/e2e/testdata/scenarios"))); err != nil {

@@ -92,6 +92,7 @@ var endings = map[string]ending{
 // TestOutcomes: each way to end is a job result with the right state, the right
 // outcome, and a message that tells a person what to do.
 func TestOutcomes(t *testing.T) {
+	t.Parallel()
 	for name, c := range endings {
 		t.Run(name, func(t *testing.T) {
 			o := lynxctlRun(t, script(t, c.entrypoint, c.compute), "--config", scriptRunner(t, c.runner))

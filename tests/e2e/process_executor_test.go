@@ -37,28 +37,11 @@ func openDir(t *testing.T) string {
 	return dir
 }
 
-// hostTraces lists what processes of jobs could leave on the host beside what
-// TestMain looks for: cgroups.
-func hostTraces(t *testing.T) string {
-	t.Helper()
-	var found []string
-	err := filepath.WalkDir("/sys/fs/cgroup", func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.IsDir() && strings.Contains(path, "/lynx-runner") {
-			found = append(found, path)
-		}
-		return nil // a cgroup of somebody else's may go while we look
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.Join(found, "\n")
-}
-
 // TestProcessExecutor: the tutorial in processes of the host is, byte for byte,
 // what it is in containers.
 func TestProcessExecutor(t *testing.T) {
+	t.Parallel()
 	needVenv(t)
-	before := hostTraces(t)
 	seed := rand.Uint64N(1 << 40)
 	t.Logf("seed %d", seed)
 	study := tutorialWithSeed(t, seed)
@@ -79,9 +62,7 @@ func TestProcessExecutor(t *testing.T) {
 			t.Errorf("run %d: trajectory.csv differs between the executors", k)
 		}
 		checkProcessManifest(t, r)
-	}
-	if after := hostTraces(t); after != before {
-		t.Errorf("cgroups before:\n%s\nafter:\n%s", before, after)
+		checkNoProcess(t, r)
 	}
 }
 
@@ -106,8 +87,8 @@ func checkProcessManifest(t *testing.T, r api.RunRow) {
 // TestEarlyStopOfProcess: a breach ends the processes of a job as well, at the
 // same sample.
 func TestEarlyStopOfProcess(t *testing.T) {
+	t.Parallel()
 	needVenv(t)
-	before := hostTraces(t)
 	c := earlyStops[0]
 	for _, pace := range []float64{0, 0.005} {
 		t.Run(fmt.Sprintf("pace %v", pace), func(t *testing.T) {
@@ -121,13 +102,10 @@ func TestEarlyStopOfProcess(t *testing.T) {
 			checkNoProcess(t, r)
 		})
 	}
-	if after := hostTraces(t); after != before {
-		t.Errorf("cgroups before:\n%s\nafter:\n%s", before, after)
-	}
 }
 
 // checkNoProcess looks for processes that have the run's directory in their
-// environment.
+// environment, and for cgroups that have its name.
 func checkNoProcess(t *testing.T, r api.RunRow) {
 	t.Helper()
 	environs, _ := filepath.Glob("/proc/[0-9]*/environ")
@@ -135,5 +113,14 @@ func checkNoProcess(t *testing.T, r api.RunRow) {
 		if env, err := os.ReadFile(path); err == nil && strings.Contains(string(env), r.Directory+"/output") {
 			t.Errorf("process %s of the run lives", filepath.Base(filepath.Dir(path)))
 		}
+	}
+	err := filepath.WalkDir("/sys/fs/cgroup", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && strings.Contains(d.Name(), r.JobID) {
+			t.Errorf("cgroup %s of the run is there", path)
+		}
+		return nil // a cgroup of somebody else's may go while we look
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }

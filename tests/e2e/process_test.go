@@ -96,6 +96,7 @@ func (p *program) ends(status int) {
 // TestTwoProcesses: lynx-server and lynx-runner as a user starts them, with a
 // token, a drain by SIGTERM, and results that outlive a restart of the server.
 func TestTwoProcesses(t *testing.T) {
+	t.Parallel()
 	dir, err := os.MkdirTemp("", "lx-two-")
 	if err != nil {
 		t.Fatal(err)
@@ -167,6 +168,7 @@ func waitForBatch(t *testing.T, c *api.Client, id string, state api.BatchState) 
 // TestInterrupt: Ctrl-C cancels the study in order, a second one kills; either
 // way the status is 130 and nothing runs on.
 func TestInterrupt(t *testing.T) {
+	t.Parallel()
 	for name, signals := range map[string][]os.Signal{
 		"once": {syscall.SIGINT},
 		// Another signal: two of the same kind may arrive as one.
@@ -199,6 +201,7 @@ func TestInterrupt(t *testing.T) {
 
 // TestNoEngine: where no engine answers, lynxctl says so and ends with 3.
 func TestNoEngine(t *testing.T) {
+	t.Parallel()
 	p := start(t, "env", "DOCKER_HOST=unix:///nowhere.sock", filepath.Join(bin, "lynxctl"), "run", script(t, "ok.py", ""), "--output", t.TempDir())
 	p.says("engine")
 	p.ends(3)

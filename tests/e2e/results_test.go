@@ -15,6 +15,7 @@ import (
 // TestWhatARunLeaves: artifacts and metrics in the result, files that belong to
 // the owner of the output directory, and no trace of the slot's user.
 func TestWhatARunLeaves(t *testing.T) {
+	t.Parallel()
 	r := lynxctlRun(t, script(t, "ok.py", ""), "--config", scriptRunner(t, "")).run(t)
 	want(t, r, api.JobCompleted, api.OutcomeCompleted)
 	if r.Metrics["value"] != 42 || r.Metrics["ok"] != 1 || len(r.Metrics) != 2 {
@@ -56,6 +57,7 @@ func TestWhatARunLeaves(t *testing.T) {
 // TestScenarioRejectsItsConfiguration: a parameter that makes no sense is the
 // scenario's error, in its own words.
 func TestScenarioRejectsItsConfiguration(t *testing.T) {
+	t.Parallel()
 	c := earlyStop{a: 7000e3, e: 1.5, f: 0}
 	r := lynxctlRun(t, write(t, "study.yaml", c.study(0))).run(t)
 	want(t, r, api.JobFailed, api.OutcomeNonzeroExit)

@@ -17,6 +17,7 @@ import (
 // goes on where it was. Each run completes once; those that were done are left
 // alone, and nothing of the killed process stays behind.
 func TestResume(t *testing.T) {
+	t.Parallel()
 	for name, signal := range map[string]os.Signal{"interrupted": syscall.SIGINT, "killed": syscall.SIGKILL} {
 		t.Run(name, func(t *testing.T) {
 			const total = 6

@@ -37,6 +37,7 @@ func tutorialWithSeed(t *testing.T, seed uint64) string {
 // them, the analytic orbit of its own parameters; and the same seed gives the
 // same files.
 func TestTutorialAgainstKepler(t *testing.T) {
+	t.Parallel()
 	seed := rand.Uint64N(1 << 40)
 	t.Logf("seed %d", seed)
 	study := tutorialWithSeed(t, seed)
