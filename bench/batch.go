@@ -25,7 +25,7 @@ const (
 
 // forkModules are what the fork server imports: the default of the runner's preload.
 const forkModules = "lynx_sdk lynx_sdk._buffer grpc numpy numpy.typing" +
-	" PIL.GifImagePlugin PIL.JpegImagePlugin PIL.PngImagePlugin" +
+	" PIL.BmpImagePlugin PIL.GifImagePlugin PIL.JpegImagePlugin PIL.PngImagePlugin PIL.PpmImagePlugin" +
 	" matplotlib.pyplot matplotlib.figure matplotlib.backends.backend_agg" +
 	" Basilisk.simulation.spacecraft Basilisk.utilities.SimulationBaseClass Basilisk.utilities.macros" +
 	" Basilisk.utilities.orbitalMotion Basilisk.utilities.simIncludeGravBody"

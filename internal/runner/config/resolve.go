@@ -56,7 +56,7 @@ func defaults(h host) *Config {
 func defaultPreload() []string {
 	return []string{
 		"lynx_sdk?", "lynx_sdk._buffer?", "grpc?", "numpy?", "numpy.typing?",
-		"PIL.GifImagePlugin?", "PIL.JpegImagePlugin?", "PIL.PngImagePlugin?",
+		"PIL.BmpImagePlugin?", "PIL.GifImagePlugin?", "PIL.JpegImagePlugin?", "PIL.PngImagePlugin?", "PIL.PpmImagePlugin?",
 		"matplotlib.pyplot?", "matplotlib.figure?", "matplotlib.backends.backend_agg?",
 		"Basilisk.simulation.spacecraft?", "Basilisk.utilities.SimulationBaseClass?", "Basilisk.utilities.macros?",
 		"Basilisk.utilities.orbitalMotion?", "Basilisk.utilities.simIncludeGravBody?",

@@ -234,9 +234,10 @@ def plot(path: Path, elements: Elements, trajectory: Trajectory) -> None:
     from matplotlib.figure import Figure
 
     # Everything has its place: to have a layout worked out, or names set as
-    # formulas, takes longer than to draw the rest.
+    # formulas, takes longer than to draw the rest. Of that, ticks are the most.
     figure = Figure(figsize=(8, 4.5), dpi=100, layout="none")
     axes = figure.add_axes((0.105, 0.12, 0.84, 0.8))
+    axes.locator_params(nbins=5)
     periods = trajectory.times / elements.period(EARTH_MU)
     for component, name in enumerate("xyz"):
         axes.plot(periods, trajectory.positions[:, component] / 1e3, color=f"C{component}")
