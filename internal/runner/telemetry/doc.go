@@ -10,7 +10,8 @@
 //   - The writer (writer.go) appends what is queued to the attempt's log in
 //     groups, keeps the summary, and publishes the sequence number up to which
 //     everything is written. That number is the acknowledgement.
-//   - Each stream sends the acknowledgements back (stream.go).
+//   - Each stream sends the acknowledgements back, and a Publish is answered when
+//     its sample is written (stream.go).
 //
 // The verdict of an attempt depends on its samples alone. gRPC by itself does
 // not have that property: when a connection ends, its server may throw away

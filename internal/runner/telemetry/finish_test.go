@@ -98,7 +98,7 @@ func TestFinishWithAnEndedContext(t *testing.T) {
 	}
 	s := start(cfg, l, d, int64(len(d.data)), newTally())
 	c := dial(t, cfg.Socket)
-	if _, err := c.Publish(t.Context(), &telemetryv1.PublishRequest{Sample: sample(0, "x", 1, "")}); err != nil {
+	if _, _, err := s.in.publish(&telemetryv1.PublishRequest{Sample: sample(0, "x", 1, "")}, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	c.open(t)

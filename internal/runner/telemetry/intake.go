@@ -15,8 +15,8 @@ import (
 )
 
 // intake takes what clients send: it orders, judges, admits and queues it. Every
-// method but waitForSpace returns without waiting for anything but the mutex,
-// under which nothing blocks either.
+// method but waitForSpace and waitForWrite returns without waiting for anything but
+// the mutex, under which nothing blocks either.
 //
 // Sequence numbers are taken as a high-water mark: a batch with a number at or
 // below it is a duplicate, a batch that leaves numbers out is taken and the gap
@@ -50,8 +50,14 @@ type intake struct {
 	// wake tells the writer that there is something.
 	wake chan struct{}
 
+	// taken counts the entries that were queued, and through those of them that are
+	// in the log or counted as dropped.
+	taken, through uint64
+	// behind is set while a Publish has waited for the disk in vain: the next ones
+	// do not wait.
+	behind bool
 	// written is the sequence number up to which everything is in the log or
-	// counted as dropped; commit is closed, and replaced, when it changes.
+	// counted as dropped; commit is closed, and replaced, with every write.
 	written uint64
 	commit  chan struct{}
 }
@@ -122,19 +128,20 @@ func (in *intake) batch(raw []byte, arrived time.Time) (sequence uint64, full bo
 }
 
 // publish takes one sample outside any stream. Nothing tells a repeated Publish
-// from another sample of the same values, so each is kept.
-func (in *intake) publish(req *telemetryv1.PublishRequest, arrived time.Time) (full bool, err error) {
+// from another sample of the same values, so each is kept. It returns what
+// waitForWrite has to be told of it.
+func (in *intake) publish(req *telemetryv1.PublishRequest, arrived time.Time) (entry uint64, full bool, err error) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if err := in.checkAttempt(req.GetAttemptId()); err != nil {
-		return false, err
+		return 0, false, err
 	}
 	if req.GetSample() == nil {
-		return false, status.Error(codes.InvalidArgument, "telemetry: sample is missing")
+		return 0, false, status.Error(codes.InvalidArgument, "telemetry: sample is missing")
 	}
 	b := &telemetryv1.StreamRequest{Samples: []*telemetryv1.Sample{req.GetSample()}}
 	in.take(b, nil, arrived)
-	return in.queued > maxQueue && !in.stalled, nil
+	return in.taken, in.queued > maxQueue && !in.stalled, nil
 }
 
 func (in *intake) checkAttempt(id string) error {

@@ -180,6 +180,47 @@ func TestBackPressure(t *testing.T) {
 	})
 }
 
+// A Publish is answered when its sample is in the log. While the disk stands still,
+// the first one is after two seconds, and the next ones at once.
+func TestPublishIsAnsweredWhenWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &disk{hold: make(chan struct{})}
+		b := newBench(t, Config{}, d)
+		s := &service{in: b.in, now: time.Now}
+		publish := func(ctx context.Context) (took time.Duration) {
+			start := time.Now()
+			if _, err := s.Publish(ctx, &telemetryv1.PublishRequest{Sample: sample(0, "x", 1, "")}); err != nil {
+				t.Error(err)
+			}
+			return time.Since(start)
+		}
+		gone, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		for i, want := range []time.Duration{time.Second, stallLimit, 0} {
+			ctx := t.Context()
+			if i == 0 {
+				ctx = gone
+			}
+			if took := publish(ctx); took != want {
+				t.Errorf("answer %d after %v, want %v", i, took, want)
+			}
+		}
+		go func() { time.Sleep(time.Second); close(d.hold) }()
+		b.in.mu.Lock()
+		b.in.behind = false // as after a write
+		b.in.mu.Unlock()
+		if took := publish(t.Context()); took != time.Second {
+			t.Errorf("answered %v after a write that took a second", took)
+		}
+		if got := d.reread(t).samples; got != 4 {
+			t.Errorf("%d samples are in the log when the last is answered", got)
+		}
+		if sum, err := b.finish(); err != nil || sum.Samples != 4 || b.in.behind {
+			t.Errorf("%+v, %v", sum, err)
+		}
+	})
+}
+
 func TestBackPressureEndsEarly(t *testing.T) {
 	fill := func(b *bench) {
 		for n := uint64(1); !b.batch(big(n)); n++ {

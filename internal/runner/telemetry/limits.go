@@ -34,7 +34,8 @@ const (
 
 const (
 	// stallLimit is for how long a stream is slowed while storage is behind,
-	// before samples are dropped; drainStallLimit is the same once the job has
+	// before samples are dropped, and a Publish before it is answered without
+	// being stored; drainStallLimit is the same once the job has
 	// ended, within endOfStreams.
 	stallLimit      = 2 * time.Second
 	drainStallLimit = 100 * time.Millisecond

@@ -16,6 +16,7 @@ func (in *intake) push(e entry) {
 		return
 	}
 	in.queue = append(in.queue, e)
+	in.taken++
 	in.queued += e.cost
 	select {
 	case in.wake <- struct{}{}:
@@ -55,6 +56,34 @@ func (in *intake) waitForSpace(ctx context.Context) {
 			in.mu.Lock()
 			in.stalled = in.queued > maxQueue
 			in.changed()
+			in.mu.Unlock()
+		}
+	}
+}
+
+// waitForWrite waits until an entry is in the log, or counted as dropped. It gives up
+// when ctx ends, and while storage is behind: after the stall limit, and then at once
+// until storage is back.
+func (in *intake) waitForWrite(ctx context.Context, entry uint64) {
+	in.mu.Lock()
+	limit := limitOfStall(in.draining)
+	in.mu.Unlock()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	for {
+		in.mu.Lock()
+		over, commit := in.through >= entry || in.behind || in.stalled, in.commit
+		in.mu.Unlock()
+		if over {
+			return
+		}
+		select {
+		case <-commit:
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+			in.mu.Lock()
+			in.behind = in.through < entry
 			in.mu.Unlock()
 		}
 	}
@@ -108,12 +137,14 @@ func (in *intake) next() []entry {
 	}
 }
 
-// done says that the writer is through with entries that cost so much in all,
-// would take pending bytes of the log and reach up to sequence; the log now has
+// done says that the writer is through with so many entries, which cost so much in
+// all, would take pending bytes of the log and reach up to sequence; the log now has
 // size bytes.
-func (in *intake) done(cost int, pending, size int64, sequence uint64) {
+func (in *intake) done(entries, cost int, pending, size int64, sequence uint64) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	in.through += uint64(entries)
+	in.behind = false
 	in.queued -= cost
 	in.logPending -= pending
 	in.logSize = size
@@ -121,11 +152,9 @@ func (in *intake) done(cost int, pending, size int64, sequence uint64) {
 		in.stalled = false
 		in.changed()
 	}
-	if sequence > in.written {
-		in.written = sequence
-		close(in.commit)
-		in.commit = make(chan struct{})
-	}
+	in.written = max(in.written, sequence)
+	close(in.commit)
+	in.commit = make(chan struct{})
 }
 
 // acknowledged is the sequence number up to which everything is written or

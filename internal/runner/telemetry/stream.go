@@ -70,15 +70,17 @@ func (s *service) receive(stream grpc.ServerStream, a *acknowledger) (last uint6
 	}
 }
 
-// Publish takes one sample.
+// Publish takes one sample. It answers when the sample is in the log, as a stream
+// acknowledges: what the client was told of must survive the runner.
 func (s *service) Publish(ctx context.Context, req *telemetryv1.PublishRequest) (*telemetryv1.PublishResponse, error) {
-	full, err := s.in.publish(req, s.now())
+	entry, full, err := s.in.publish(req, s.now())
 	if err != nil {
 		return nil, err
 	}
 	if full {
 		s.in.waitForSpace(ctx)
 	}
+	s.in.waitForWrite(ctx, entry)
 	return &telemetryv1.PublishResponse{}, nil
 }
 

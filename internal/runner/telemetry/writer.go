@@ -61,7 +61,7 @@ func (w *writer) commit(entries []entry) {
 	for _, e := range entries {
 		cost, pending = cost+e.cost, pending+e.logged()
 	}
-	w.in.done(cost, pending, w.size, entries[len(entries)-1].counters.LastSequence)
+	w.in.done(len(entries), cost, pending, w.size, entries[len(entries)-1].counters.LastSequence)
 	if cap(data) <= writeBufferKeep {
 		w.buf = data[:0]
 	}

@@ -41,7 +41,8 @@ type TelemetryServiceClient interface {
 	// the server acknowledges what is left and closes.
 	Stream(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[StreamRequest, StreamResponse], error)
 	// Publish is for programs that send a sample now and then. It returns once
-	// the sample was evaluated and accepted.
+	// the sample was evaluated and is on disk (or was counted as dropped); if the
+	// disk does not answer, after two seconds without that.
 	Publish(ctx context.Context, in *PublishRequest, opts ...grpc.CallOption) (*PublishResponse, error)
 }
 
@@ -89,7 +90,8 @@ type TelemetryServiceServer interface {
 	// the server acknowledges what is left and closes.
 	Stream(grpc.BidiStreamingServer[StreamRequest, StreamResponse]) error
 	// Publish is for programs that send a sample now and then. It returns once
-	// the sample was evaluated and accepted.
+	// the sample was evaluated and is on disk (or was counted as dropped); if the
+	// disk does not answer, after two seconds without that.
 	Publish(context.Context, *PublishRequest) (*PublishResponse, error)
 	mustEmbedUnimplementedTelemetryServiceServer()
 }
