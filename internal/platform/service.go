@@ -86,8 +86,10 @@ type Service struct {
 	began time.Time
 	clock *clock
 	// leaping is held while the clock is set, and for reading by every transaction;
-	// followed says that follow has been done once. It and began are Tick's own.
+	// followed says that follow has been done once. It and began belong to whoever
+	// holds ticking.
 	leaping  sync.RWMutex
+	ticking  sync.Mutex
 	followed bool
 	waiters  waiters
 	watchers watchers

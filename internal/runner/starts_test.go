@@ -77,8 +77,10 @@ func TestAHostThatIsNotSick(t *testing.T) {
 // pause, and a start ends the row.
 func TestPausesOfASickHost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var reason string
-		s := newStarts(backoff{min: time.Second, max: time.Hour}, func(now string) { reason = now })
+		var reason atomic.Value // pauses end in a goroutine of their own
+		reason.Store("")
+		s := newStarts(backoff{min: time.Second, max: time.Hour}, func(now string) { reason.Store(now) })
+		said := func() string { return reason.Load().(string) }
 		fail := func() {
 			s.begin()
 			s.decided(errors.New("broken"), false)
@@ -86,23 +88,23 @@ func TestPausesOfASickHost(t *testing.T) {
 		for range sickAfter - 1 {
 			fail()
 		}
-		if reason != "" || s.most(5) != 5 {
-			t.Fatalf("sick before its time: %q", reason)
+		if said() != "" || s.most(5) != 5 {
+			t.Fatalf("sick before its time: %q", said())
 		}
 		for longest := time.Second; longest < time.Minute; longest *= 2 {
 			fail()
 			fail() // beside it
-			if !strings.Contains(reason, "broken") || s.most(5) != 1 {
-				t.Fatalf("%q, asking for %d", reason, s.most(5))
+			if !strings.Contains(said(), "broken") || s.most(5) != 1 {
+				t.Fatalf("%q, asking for %d", said(), s.most(5))
 			}
 			time.Sleep(longest/2 - 1)
 			synctest.Wait()
-			if reason == "" {
+			if said() == "" {
 				t.Fatalf("a pause of less than %v", longest/2)
 			}
 			time.Sleep(longest/2 + 2)
 			synctest.Wait()
-			if reason != "" {
+			if said() != "" {
 				t.Fatalf("a pause of more than %v", longest)
 			}
 		}
