@@ -39,6 +39,22 @@ func TestOtherJobsAreNotLeft(t *testing.T) {
 	}
 }
 
+// What is left to others takes nothing of what is free: the runner that had the job
+// goes on with the next batch, whose jobs are not held to have been passed over.
+func TestWhatIsLeftTakesNoRoom(t *testing.T) {
+	w := newWorld(t)
+	w.submit(1, "")
+	second := w.submit(1, "").ID
+	need := platform.Resources{CPUMillis: 1000, MemoryBytes: 1 << 30}
+	sick := w.registerAs(platform.Registration{RunnerID: "sick", InstallationID: "i", Capabilities: basilisk(), Default: need})
+	w.register("other")
+	w.ok(w.report(sick, w.one(sick), api.OutcomeInfrastructure))
+	got, err := w.svc.ClaimWithin(t.Context(), sick, 1, &need, 0)
+	if err != nil || len(got) != 1 || got[0].GetBatchId() != second {
+		t.Errorf("claimed %v, %v; want the job of the second batch", got, err)
+	}
+}
+
 // Where nobody else could take it, nothing is left: a runner that is alone has its
 // jobs again, as has one whose fellows all failed too.
 func TestNobodyElse(t *testing.T) {

@@ -139,8 +139,10 @@ func (s *Service) claimFrom(u *unit, b *Batch, c *claimant, free *Resources) err
 	}
 	need := c.runner.needs(b.Spec.Compute)
 	if n = min(n, free.fit(need)); n > 0 {
-		*free = free.less(need, n)
-		return s.claimJobs(u, b, c, n)
+		before := len(c.got)
+		err := s.claimJobs(u, b, c, n)
+		*free = free.less(need, len(c.got)-before)
+		return err
 	}
 	if !s.passed.over(b.ID, u.now, s.opts.Patience) {
 		return nil
@@ -165,7 +167,9 @@ func (s *Service) claimJobs(u *unit, b *Batch, c *claimant, n int) error {
 	jobs = slices.DeleteFunc(jobs, func(j Job) bool { return leave[j.ID] })
 	jobs = jobs[:min(n, len(jobs))]
 	u.track(b)
-	u.served = append(u.served, b.ID)
+	if len(jobs) > 0 {
+		u.served = append(u.served, b.ID)
+	}
 	for i := range jobs {
 		j := &jobs[i]
 		a := claim(b, j, &c.runner, s.epoch, u.now)

@@ -77,9 +77,9 @@ func (s *Service) follow(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		m := mover{Tx: tx, by: d, latest: now.Add(d)}
+		m := mover{Tx: tx, by: d, latest: now.Add(d), over: max(s.opts.OfflineAfter, s.opts.LeaseDuration)}
 		for _, r := range runners {
-			if err := m.runner(r, r.offline(now, s.opts.OfflineAfter)); err != nil {
+			if err := m.runner(r, now); err != nil {
 				return err
 			}
 		}
@@ -106,6 +106,8 @@ type mover struct {
 	by time.Duration
 	// latest is the time then, which nothing can be after.
 	latest time.Time
+	// over is for how long a runner is silent when nothing is measured by that any more.
+	over time.Duration
 }
 
 // moved is a time after the move; zero stays zero.
@@ -119,12 +121,16 @@ func (m mover) moved(t time.Time) time.Time {
 	return t
 }
 
-// runner moves a runner and the jobs that it has. One that is offline has not been
-// heard of since a time that is over.
-func (m mover) runner(r Runner, offline bool) error {
+// runner moves a runner and the jobs that it has, by a clock that says now. One that
+// has been silent for so long that nothing is measured by it has been heard of at a
+// time that is over; only, it must not seem to be there again.
+func (m mover) runner(r Runner, now time.Time) error {
 	was := r
-	if !offline {
+	if now.Sub(r.SeenAt) < m.over {
 		r.RegisteredAt, r.SeenAt = m.moved(r.RegisteredAt), m.moved(r.SeenAt)
+	} else if latest := m.latest.Add(-m.over); r.SeenAt.After(latest) {
+		r.SeenAt = latest
+		r.RegisteredAt = between(r.RegisteredAt, time.Time{}, latest)
 	}
 	if r.SeenAt != was.SeenAt || r.RegisteredAt != was.RegisteredAt {
 		if err := m.PutRunner(r); err != nil {

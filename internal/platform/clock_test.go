@@ -99,6 +99,39 @@ func TestClockIsSetWhileJobsRun(t *testing.T) {
 	}
 }
 
+// A runner that is gone stays gone, whatever the host's clock does, and what it had is
+// taken from it after a lease.
+func TestClockIsSetWhenARunnerIsGone(t *testing.T) {
+	for name, leap := range leaps {
+		for _, silent := range []time.Duration{35 * time.Second, 2 * time.Minute} {
+			t.Run(fmt.Sprintf("%s after %v", name, silent), func(t *testing.T) {
+				w := newLeapingWorld(t)
+				w.submit(1, "")
+				s := w.register("gone")
+				a := w.one(s)
+				for range 3 {
+					w.pass(25 * time.Second)
+					w.beat(s, a)
+				}
+				w.pass(silent)
+				w.set(leap)
+				w.pass(time.Second)
+				held := w.job(a).State == api.JobClaimed
+				if v, err := w.svc.Runner(t.Context(), "gone"); err != nil || v.State != api.RunnerOffline || v.SeenAt.After(w.now) {
+					t.Errorf("it is %s, heard of %v ago, %v", v.State, w.now.Sub(v.SeenAt), err)
+				}
+				if held != (silent < time.Minute) {
+					t.Errorf("it has its job: %v", held)
+				}
+				w.pass(30 * time.Second)
+				if j := w.job(a); j.State != api.JobPending {
+					t.Errorf("its job is %s", j.State)
+				}
+			})
+		}
+	}
+}
+
 // A platform that is started again, by a clock that was set meanwhile, blames nobody
 // for what it recorded by the other one, and waits for nobody longer than a lease.
 func TestClockIsSetBetweenTwoProcesses(t *testing.T) {
