@@ -1,6 +1,7 @@
 package shim
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -70,8 +71,9 @@ func openLog(path string, head, tail int64) (*cappedLog, error) {
 	return l, nil
 }
 
-// write takes what the job wrote. It never fails: what can't be stored (a full disk)
-// waits for the next write, up to a bound, and the rest of it is counted as dropped,
+// write takes what the job wrote. It never fails: what finds no space on a full disk
+// waits for the next write, up to a bound; the rest of it, and what can't be stored for
+// another reason (the limit on files, which is the job's too), is counted as dropped,
 // and the job goes on.
 func (l *cappedLog) write(p []byte) {
 	l.written += int64(len(p))
@@ -83,49 +85,55 @@ func (l *cappedLog) write(p []byte) {
 	l.backlog = append([]byte(nil), p[:min(len(p), backlogMax)]...)
 }
 
-// store writes to head and tail, and returns what could not be.
+// store writes to head and tail, and returns what found no space.
 func (l *cappedLog) store(p []byte) (left []byte) {
 	if room := l.headMax - l.headLen; room > 0 {
 		n := min(int64(len(p)), room)
 		stored, err := l.head.Write(p[:n])
 		l.headLen += int64(stored)
-		p = p[stored:]
-		if err != nil {
-			return p
+		if noSpace(err) {
+			return p[stored:]
 		}
+		p = p[n:]
 	}
 	for len(p) > 0 && l.tailMax > 0 {
 		s := &l.segments[l.current]
 		if s.number == 0 || s.length == l.tailMax {
-			if s = l.next(); s == nil {
+			var err error
+			if s, err = l.next(); noSpace(err) {
 				return p
+			} else if err != nil {
+				return nil
 			}
 		}
 		n := min(int64(len(p)), l.tailMax-s.length)
 		stored, err := s.file.WriteAt(p[:n], segmentHeaderLen+s.length)
 		s.length += int64(stored)
-		p = p[stored:]
-		if err != nil {
-			return p
+		if noSpace(err) {
+			return p[stored:]
 		}
+		p = p[n:]
 	}
 	return nil
 }
 
-// next makes the older segment the current one, empty. It returns nil, and all
-// stays as it was, if that fails.
-func (l *cappedLog) next() *segment {
+// noSpace reports whether an error says that a disk is full, or the user's share of it.
+func noSpace(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
+
+// next makes the older segment the current one, empty. If that fails all stays as it
+// was.
+func (l *cappedLog) next() (*segment, error) {
 	number, index := l.segments[l.current].number+1, 1-l.current
 	s := &l.segments[index]
 	s.number, s.length = 0, 0
 	if err := s.file.Truncate(0); err != nil {
-		return nil
+		return nil, err
 	}
 	if _, err := fmt.Fprintf(io.NewOffsetWriter(s.file, 0), segmentHeader, number); err != nil {
-		return nil
+		return nil, err
 	}
 	s.number, l.current = number, index
-	return s
+	return s, nil
 }
 
 // close puts the log together, removes the segments and closes everything.

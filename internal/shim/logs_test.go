@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/tetryx/lynx-runner/internal/shim"
 )
 
 // numbered is what the job's write command writes.
@@ -120,13 +122,14 @@ func TestReplacedLogIsNotFollowed(t *testing.T) {
 	})
 }
 
-// A full disk loses log lines, never the job.
+// The limit on the size of a file, which the job's log has as well, loses log lines,
+// never the job; it is no full disk, which would excuse what the job does.
 func TestLogThatCannotBeWrittenIsCounted(t *testing.T) {
 	r := newRun(t, places(t)[0], "sh", "-c", "ulimit -c 0; head -c 50000 /dev/zero; exit 4")
 	r.config.LogHead, r.config.LogTail = 30_000, 0
 	r.launch = []string{"-fsize", "10000"}
 	report := r.complete()
-	if report.Code != 4 || report.Stdout.Written != 50_000 || report.Stdout.Dropped != 40_000 {
+	if want := (shim.LogReport{Written: 50_000, Dropped: 40_000}); report.Code != 4 || report.Stdout != want {
 		t.Errorf("report %+v", report)
 	}
 }
