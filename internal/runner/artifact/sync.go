@@ -3,6 +3,7 @@ package artifact
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"syscall"
 
@@ -60,7 +61,11 @@ func eachFile(root *os.Root, do func(*os.File) error) (first error) {
 			first = err
 		}
 	}
-	w := walker{entries: chownEntries, problem: func(_ string, err error) { keep(err) }}
+	w := walker{entries: chownEntries, problem: func(_ string, err error) {
+		if !errors.Is(err, fs.ErrPermission) {
+			keep(err)
+		}
+	}}
 	w.visit = func(e entry) (enter bool, err error) {
 		var f *os.File
 		switch {
@@ -71,10 +76,14 @@ func eachFile(root *os.Root, do func(*os.File) error) (first error) {
 		default:
 			return false, nil
 		}
-		if err == nil {
-			err = errors.Join(do(f), f.Close())
+		switch {
+		case err == nil:
+			keep(errors.Join(do(f), f.Close()))
+		case errors.Is(err, fs.ErrPermission):
+			return false, nil
+		default:
+			keep(err)
 		}
-		keep(err)
 		return e.info.IsDir() && e.depth < chownDepth, nil
 	}
 	keep(w.walk(root, "", 0))

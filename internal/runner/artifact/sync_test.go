@@ -3,8 +3,10 @@ package artifact
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -21,6 +23,41 @@ func TestSyncOfStrangeTrees(t *testing.T) {
 	must(t, os.Symlink("nowhere", filepath.Join(dir, "sub", "broken")))
 	must(t, os.Link(filepath.Join(dir, "linked"), filepath.Join(dir, "sub", "linked")))
 	must(t, Sync(dir, filepath.Dir(dir)))
+}
+
+// What a job made unreadable, for a runner of the same user too, is no artifact and
+// nothing to fail on. The rest is synced.
+func TestSyncOfUnreadable(t *testing.T) {
+	dir := tree(t, map[string]string{"a": "1", "secret": "2", "closed/b": "3"})
+	must(t, os.Chmod(filepath.Join(dir, "secret"), 0))
+	closed := filepath.Join(dir, "closed")
+	must(t, os.Chmod(closed, 0))
+	t.Cleanup(func() { _ = os.Chmod(closed, 0o700) })
+	result := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread goes
+		if err := withoutOverride(); err != nil {
+			result <- err
+			return
+		}
+		if _, err := os.ReadDir(closed); !errors.Is(err, fs.ErrPermission) {
+			result <- fmt.Errorf("the directory can be read: %w", err)
+			return
+		}
+		result <- Sync(dir, filepath.Dir(dir))
+	}()
+	must(t, <-result)
+}
+
+// withoutOverride takes root's right to read everything from this thread.
+func withoutOverride() error {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return err
+	}
+	data[0].Effective &^= 1<<unix.CAP_DAC_OVERRIDE | 1<<unix.CAP_DAC_READ_SEARCH
+	return unix.Capset(&header, &data[0])
 }
 
 // What cannot be synced is told.
