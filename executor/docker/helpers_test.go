@@ -91,13 +91,18 @@ func mustWait(t *testing.T, h executor.Handle) executor.Exit {
 	return x
 }
 
-// cutWait answers a wait's header and then breaks the connection.
-func cutWait(w http.ResponseWriter, _ *http.Request) {
-	conn, rw, err := w.(http.Hijacker).Hijack()
-	if err != nil {
-		return
+// cutWaits answers the header of a wait and, from the moment on at which running is
+// closed, breaks the connection. Before, the executor would take an engine that breaks
+// off at once for one that registered no wait.
+func cutWaits(running <-chan struct{}) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		conn, rw, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			return
+		}
+		_, _ = rw.WriteString("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: application/json\r\n\r\n")
+		_ = rw.Flush()
+		<-running
+		_ = conn.Close()
 	}
-	_, _ = rw.WriteString("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: application/json\r\n\r\n")
-	_ = rw.Flush()
-	_ = conn.Close()
 }

@@ -76,18 +76,20 @@ func TestBrokenWait(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := newDaemon(t)
 			d.init = fakeInit{Report: report(3), Code: 3}
-			d.on("POST /containers/{id}/wait", cutWait)
+			running := make(chan struct{})
+			d.on("POST /containers/{id}/wait", cutWaits(running))
 			e := d.executor()
 			if !withInit {
 				e.open = noRight
 			}
 			h := mustStart(t, e, testSpec(t))
-			d.on("POST /containers/{id}/wait", nil)
+			close(running)
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 			defer cancel()
 			if x, err := h.Wait(ctx); err == nil {
 				t.Fatalf("Wait returned %+v while the container runs", x)
 			}
+			d.on("POST /containers/{id}/wait", nil)
 			d.release("job-1")
 			if x := mustWait(t, h); !x.Known || x.Code != 3 || x.ExternalKill {
 				t.Errorf("got %+v", x)
