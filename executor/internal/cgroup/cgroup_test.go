@@ -154,7 +154,7 @@ func sleeper(t *testing.T) *exec.Cmd {
 }
 
 // TestHurryProcesses: the threads of processes that are to end go before others, as
-// far as this user may say so, and no others do.
+// far as this user may say so, and no others do, nor what they fork.
 func TestHurryProcesses(t *testing.T) {
 	c, bystander := sleeper(t), sleeper(t)
 	list := group(t, false, map[string]string{"pids/cgroup.procs": strconv.Itoa(c.Process.Pid)})
@@ -163,7 +163,7 @@ func TestHurryProcesses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return a.Policy == unix.SCHED_FIFO || a.Nice == -20
+		return (a.Policy == unix.SCHED_FIFO || a.Nice == -20) && a.Flags&unix.SCHED_FLAG_RESET_ON_FORK != 0
 	}
 	list.HurryProcesses()
 	if hurried(c.Process.Pid) != (os.Geteuid() == 0) || hurried(bystander.Process.Pid) {

@@ -52,7 +52,8 @@ func (g *Group) HurryProcesses() {
 
 // HurryProcess lets a killed process die before what else runs here or, where that is
 // not this runner's to say, before its neighbours in its group. Each of its threads
-// has to run for that.
+// has to run for that. What it forks in its last moment is as others are: where the
+// limit on processes can't be set to 0, a tree with precedence could outrun its end.
 func HurryProcess(pid int) {
 	threads, err := os.ReadDir("/proc/" + strconv.Itoa(pid) + "/task")
 	if err != nil {
@@ -63,8 +64,9 @@ func HurryProcess(pid int) {
 		if err != nil {
 			continue
 		}
-		if unix.SchedSetAttr(id, &unix.SchedAttr{Policy: unix.SCHED_FIFO, Priority: 1}, 0) != nil {
-			_ = unix.SchedSetAttr(id, &unix.SchedAttr{Policy: unix.SCHED_NORMAL, Nice: -20, Runtime: lastSlice}, 0)
+		const flags = unix.SCHED_FLAG_RESET_ON_FORK
+		if unix.SchedSetAttr(id, &unix.SchedAttr{Policy: unix.SCHED_FIFO, Flags: flags, Priority: 1}, 0) != nil {
+			_ = unix.SchedSetAttr(id, &unix.SchedAttr{Policy: unix.SCHED_NORMAL, Flags: flags, Nice: -20, Runtime: lastSlice}, 0)
 		}
 	}
 }
