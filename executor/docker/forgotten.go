@@ -48,12 +48,17 @@ func endForgotten(ctx context.Context, containerID string) error {
 // forgottenPause is the time between two rounds of killing.
 const forgottenPause = 2 * time.Millisecond
 
+// endForgotten is endForgotten with a deadline.
+func (e *Executor) endForgotten(ctx context.Context, containerID string) error {
+	ctx, cancel := context.WithTimeout(ctx, e.cfg.CallTimeout)
+	defer cancel()
+	return endForgotten(ctx, containerID)
+}
+
 // endForgotten is endForgotten of the handle's container, where nothing else can be
 // done about a failure than to tell the runner's owner.
 func (h *handle) endForgotten(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, h.exec.cfg.CallTimeout)
-	defer cancel()
-	if err := endForgotten(ctx, h.id); err != nil {
+	if err := h.exec.endForgotten(ctx, h.id); err != nil {
 		h.exec.log.Error("a job outlives its container", "attempt", h.attempt, "error", err)
 	}
 }
@@ -121,8 +126,7 @@ func keepersOf(proc, containerID string) (pids []int) {
 }
 
 // keeps says whether a process, by its directory in /proc, is containerd's for the
-// container: containerd-shim-… -namespace … -id ID …, of this
-// user, which is root.
+// container: containerd-shim-… -namespace … -id ID …, of this user, which is root.
 func keeps(dir, containerID string) bool {
 	info, err := os.Stat(dir)
 	if err != nil || info.Sys().(*syscall.Stat_t).Uid != uint32(os.Geteuid()) {

@@ -154,7 +154,7 @@ func (e *Executor) takeUp(ctx context.Context, spec executor.Spec, name string) 
 			name, labelRunner, c.Config.Labels[labelRunner])
 	case c.State.Status == container.StateCreated:
 		// It never ran: nothing is lost, and this Start may have other paths.
-		if err := endForgotten(ctx, c.ID); err != nil {
+		if err := e.endForgotten(ctx, c.ID); err != nil {
 			return nil, err
 		}
 		return nil, e.engine.remove(ctx, c.ID)
