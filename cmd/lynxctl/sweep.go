@@ -12,8 +12,9 @@ import (
 
 // ownerFile in a private directory is locked by the process that the directory is
 // for, for as long as that lives. A directory whose jobs may outlive the process has
-// none: they use what is in it.
-const ownerFile = "owner"
+// none: they use what is in it. What it is called nobody else's file is by chance: its
+// directory is removed.
+const ownerFile = "lynxctl-owner"
 
 // own marks a private directory as this process's. The lock is there before the name.
 func own(private string) (*os.File, error) {
