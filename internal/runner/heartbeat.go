@@ -12,8 +12,8 @@ import (
 )
 
 // heartbeats sends one at the interval that the platform asked for, and one at
-// once when the runner begins to drain, or a pause begins or ends, until ctx ends. A heartbeat that fails
-// is followed by the next: the platform's patience is its own.
+// once when the runner begins to drain, or a pause begins or ends, until ctx ends. A
+// heartbeat that fails is followed by the next: the platform's patience is its own.
 func (r *Runner) heartbeats(ctx context.Context) {
 	drain := r.drain
 	for {

@@ -41,8 +41,10 @@ func newPauses() *pauses {
 }
 
 // set makes reason, or nothing, the sentence of its kind, and returns whether it
-// came (1), went (-1) or neither.
+// came (1), went (-1) or neither. It is kept short, whatever an engine has to say: a
+// platform refuses heartbeats that are beyond measure.
 func (p *pauses) set(kind pauseKind, reason string) int {
+	reason = clip(reason)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	before, wasOpen := p.reasons[kind], p.reasons == [pauseKinds]string{}

@@ -27,11 +27,10 @@
 //
 // A result is on disk before it is sent, and before anything of its attempt is
 // removed. A slot is free when nothing of its job lives any more, which may be before
-// the result is there (vacate.go). The first
-// reason for which the runner itself ends a job is the one that counts, but a
-// verdict on the job's samples does not depend on timing. Whatever fails, the
-// attempt's processes, container, sockets and runtime directory go, and its
-// files stay.
+// the result is there (vacate.go). The first reason for which the runner itself ends a
+// job is the one that counts, but a verdict on the job's samples does not depend on
+// timing. Whatever fails, the attempt's processes, container, sockets and runtime
+// directory go, and its files stay.
 //
 // # Stopping
 //

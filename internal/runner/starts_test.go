@@ -49,6 +49,18 @@ func TestASickHost(t *testing.T) {
 	b.drain()
 }
 
+// However much an engine has to say, and however many reasons there are, the platform
+// takes what it is told of them.
+func TestReasonsToPauseAreShort(t *testing.T) {
+	p := newPauses()
+	for kind := range pauseKinds {
+		p.set(kind, strings.Repeat("€", 1<<20))
+	}
+	if n := len(p.text()); n == 0 || n > 4096 {
+		t.Errorf("%d bytes", n)
+	}
+}
+
 // What is the job's fault, or ended by the runner, is no sign of a sick host; nor is
 // an attempt that started and ended badly.
 func TestAHostThatIsNotSick(t *testing.T) {

@@ -26,8 +26,9 @@ const (
 //
 // Links are given away themselves, never what they point at. Regular files with
 // several hard links and devices may be more than this tree's: only those that
-// belong to from, the job's user, are changed. Every entry is handled through a descriptor of itself, so nothing
-// outside the tree changes whatever is done to it meanwhile.
+// belong to from, the job's user, are changed. Every entry is handled through a
+// descriptor of itself, so nothing outside the tree changes whatever is done to it
+// meanwhile.
 //
 // An error doesn't end the work; the first few are returned together. A runner
 // that is not root can pass its own ids, to have only the modes mended.

@@ -1,7 +1,8 @@
 // Package journal is what a runner keeps on disk so that its end loses nothing:
-// its installation id, the attempts that it has in hand, the reason for which it is about to kill an attempt, the
-// results that the platform has not acknowledged yet (the outbox), and the
-// acknowledged ones whose files the platform does not have yet (the uploads).
+// its installation id, the attempts that it has in hand, the reason for which it is
+// about to kill an attempt, the results that the platform has not acknowledged yet (the
+// outbox), and the acknowledged ones whose files the platform does not have yet (the
+// uploads).
 //
 // # Layout of the state directory
 //
@@ -20,9 +21,10 @@
 //
 // A file appears whole or not at all: it is written under another name, synced,
 // renamed, and its directory is synced. When Put has returned, the result
-// survives a crash of the host. Only attempts/ is not synced, which has to survive
-// the process alone: an attempt that was in hand when its host crashed is run again,
-// whatever its files look like ([Attempt.HostRestarted]).
+// survives a crash of the host. Only attempts/ and vacated/ are not synced, which have
+// to survive the process alone: an attempt that was in hand when its host crashed is
+// run again, whatever its files look like ([Attempt.HostRestarted]). A cause is synced
+// later than it is written (SyncCause).
 package journal
 
 import (

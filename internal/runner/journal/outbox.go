@@ -106,8 +106,8 @@ func (j *Journal) Uploads() (reports []*runnerv1.ReportResultRequest, rejected [
 func (j *Journal) Uploaded(attemptID string) error { return j.remove(attemptID, uploadsDir) }
 
 // Forget removes the attempt from the outbox and from those in hand, and the reason
-// for its kill: its result was acknowledged, or is of no use to anybody. It is no error if there is
-// nothing.
+// for its kill: its result was acknowledged, or is of no use to anybody. It is no error
+// if there is nothing.
 func (j *Journal) Forget(attemptID string) error {
 	return j.remove(attemptID, outboxDir, causesDir, attemptsDir, vacatedDir)
 }
