@@ -15,11 +15,11 @@ import (
 	"github.com/tetryx/lynx-runner/executor/executortest"
 )
 
-// What the tests with real processes share: the shim and the test program, and a
-// directory for the state of every runner id.
+// What the tests with real processes share: the shim and the test program, a
+// directory for the state of every runner id, and one for the jobs' HOME and TMPDIR.
 var (
-	shimPath, jobPath string
-	stateRoot         string
+	shimPath, jobPath      string
+	stateRoot, scratchRoot string
 )
 
 func TestMain(m *testing.M) {
@@ -46,27 +46,31 @@ func withPrograms(m *testing.M) (code int, err error) {
 	if shimPath, err = executortest.BuildShim(dir); err != nil {
 		return 1, err
 	}
-	stateRoot = filepath.Join(dir, "state")
-	before := leftovers()
+	stateRoot, scratchRoot = filepath.Join(dir, "state"), filepath.Join(dir, "scratch")
+	if err := os.Mkdir(scratchRoot, 0o755); err != nil {
+		return 1, err
+	}
 	code = m.Run()
-	if after := leftovers(); fmt.Sprint(after) != fmt.Sprint(before) {
-		return 1, fmt.Errorf("left behind: before %v, after %v", before, after)
+	if left := leftovers(); len(left) > 0 {
+		return 1, fmt.Errorf("left behind: %v", left)
 	}
 	return code, nil
 }
 
-// leftovers lists our cgroups on this host, and directories for HOME and TMPDIR.
+// leftovers lists what this process's attempts have left: their cgroups, which lie
+// beside those of whoever else tests or runs jobs on this host and have our pid in
+// their names, and their directories for HOME and TMPDIR.
 func leftovers() []string {
 	var list []string
 	for _, pattern := range []string{"/sys/fs/cgroup/*/", "/sys/fs/cgroup/*/*/", "/sys/fs/cgroup/*/*/*/", "/sys/fs/cgroup/"} {
-		found, _ := filepath.Glob(pattern + groupParent + "/*")
+		found, _ := filepath.Glob(pattern + groupParent + fmt.Sprintf("/*-%d-*", os.Getpid()))
 		for _, path := range found {
 			if info, err := os.Stat(path); err == nil && info.IsDir() {
 				list = append(list, path)
 			}
 		}
 	}
-	scratches, _ := filepath.Glob(filepath.Join(os.TempDir(), "lynx-job-*"))
+	scratches, _ := filepath.Glob(filepath.Join(scratchRoot, "*"))
 	return append(list, scratches...)
 }
 
@@ -83,7 +87,7 @@ func testUser() specs.User {
 func newTestExecutor(t *testing.T, runnerID string, change ...func(*Config)) *Executor {
 	t.Helper()
 	cfg := Config{
-		Shim: shimPath, Dir: filepath.Join(stateRoot, runnerID),
+		Shim: shimPath, Dir: filepath.Join(stateRoot, runnerID), Scratch: scratchRoot,
 		Log: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	for _, c := range change {

@@ -44,7 +44,7 @@ func realSpec(t *testing.T, args ...string) executor.Spec {
 		t.Fatal(err)
 	}
 	s := executor.Spec{
-		AttemptID: "t-" + filepath.Base(runtime) + "-1", Argv: append([]string{jobPath}, args...),
+		AttemptID: fmt.Sprintf("t-%d-%s-1", os.Getpid(), filepath.Base(runtime)), Argv: append([]string{jobPath}, args...),
 		OutputDir: filepath.Join(dir, "output"), LogDir: filepath.Join(dir, "log"), RunConfig: filepath.Join(dir, "run_config.json"),
 		RuntimeDir: runtime, User: user, Sandbox: executor.DefaultSandbox(), LogHead: 1 << 20, LogTail: 1 << 20,
 		Env: []string{"TETRYX_OUTPUT_DIR=" + executor.ContainerOutput, "HOME=" + executor.ContainerHome, "TMPDIR=" + executor.HostTmp},
@@ -331,7 +331,7 @@ func TestRealVersion2(t *testing.T) {
 	if point == "" || os.Geteuid() != 0 {
 		t.Skip("no cgroup file system of version 2 that this user can change is mounted here")
 	}
-	g := &group{cgroup.Group{V2: true, Dirs: map[string]string{"": filepath.Join(point, groupParent, "test-"+filepath.Base(t.TempDir())+fmt.Sprint(os.Getpid()))}}}
+	g := &group{cgroup.Group{V2: true, Dirs: map[string]string{"": filepath.Join(point, groupParent, fmt.Sprintf("test-%d-v2", os.Getpid()))}}}
 	if err := g.create(executor.DefaultSandbox()); err != nil {
 		t.Fatal(err)
 	}
