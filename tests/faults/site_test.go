@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sync/atomic"
 	"testing"
 
 	"github.com/tetryx/lynx-runner/api"
@@ -17,12 +16,8 @@ import (
 	"github.com/tetryx/lynx-runner/tests/internal/stand"
 )
 
-// firstUser begins the users of the jobs: a range that no other runner uses. Each
-// site has usersPerSite of them.
-const (
-	firstUser    = 1_710_000_000
-	usersPerSite = 16
-)
+// usersPerSite is how many users a site's jobs have.
+const usersPerSite = 16
 
 // The job's halves: so many lines and samples each.
 const (
@@ -31,7 +26,6 @@ const (
 )
 
 var (
-	sites atomic.Int64
 	// programs is the directory of the programs under test; image runs the job.
 	programs string
 	image    dockertest.Image
@@ -110,7 +104,7 @@ func newSite(t *testing.T) *site {
 	t.Helper()
 	s := &site{
 		Stand: stand.New(t, "faults", programs), engine: stand.EngineSocket(),
-		users: stand.Users{First: firstUser + usersPerSite*int(sites.Add(1)), Count: usersPerSite},
+		users: stand.NewUsers(t, usersPerSite),
 	}
 	s.grpc = s.Dir + "/grpc.sock"
 	return s

@@ -23,7 +23,7 @@ type request struct {
 
 var requests = []request{
 	{name: "image_not_allowed", compute: "container: {image: 'somebody/elses:latest'}", says: []string{"somebody/elses", "allow"}},
-	{name: "image_by_digest", compute: "container: {image: 'lynx-test-hostile@sha256:" + strings.Repeat("0", 64) + "'}", says: []string{"allow"}},
+	{name: "image_by_digest", compute: "container: {image: '" + repository + "@sha256:" + strings.Repeat("0", 64) + "'}", says: []string{"allow"}},
 	{name: "too_much_memory", compute: "container: {memory_request: 1Ti}", says: []string{"memory"}},
 	{name: "too_many_cpus", compute: "container: {cpu_request: '64'}", says: []string{"cpu"}},
 	{name: "too_many_gpus", compute: "container: {gpu_request: '8'}", says: []string{"gpu"}},

@@ -36,12 +36,12 @@ func (s *site) look(t *testing.T) host {
 	stand.Must(t, err)
 	return host{
 		things: map[string][]string{
-			"processes of the jobs' users":     users.Processes(t),
-			"System V objects of jobs":         systemV(t),
+			"processes of the jobs' users":     s.users.Processes(t),
+			"System V objects of jobs":         s.systemV(t),
 			"containers":                       strings.Fields(stand.Docker(t, "", "ps", "--all", "--no-trunc", "--filter", "label=io.tetryx.lynx.runner="+s.runner.ID, "--format", "{{.ID}}")),
 			"mounts below the test":            s.mounts(t),
 			"sockets and runtime directories":  names(t, filepath.Join(s.Dir, "run")),
-			"files of jobs outside":            jobFiles(t, s.Dir),
+			"files of jobs outside":            s.jobFiles(t),
 			"files that are nobody's business": s.canaries(t),
 			"settings of the kernel":           settings(),
 			"files of the jobs' in use":        deleted(t, pid),
@@ -115,21 +115,21 @@ func (s *site) leftovers(t *testing.T) {
 			t.Errorf("the socket %s is left", name)
 		}
 	}
-	if got := users.Processes(t); got != nil {
+	if got := s.users.Processes(t); got != nil {
 		t.Errorf("processes %q are left", got)
 	}
 }
 
 // systemV lists shared memory, queues and semaphores of the host's namespace
 // that belong to a job's user.
-func systemV(t *testing.T) (found []string) {
+func (s *site) systemV(t *testing.T) (found []string) {
 	t.Helper()
 	for _, kind := range []string{"shm", "msg", "sem"} {
 		data, err := os.ReadFile("/proc/sysvipc/" + kind)
 		stand.Must(t, err)
 		for line := range strings.Lines(string(data)) {
 			for _, field := range strings.Fields(line) {
-				if n, err := strconv.Atoi(field); err == nil && users.Has(n) {
+				if n, err := strconv.Atoi(field); err == nil && s.users.Has(n) {
 					found = append(found, kind+" "+line)
 				}
 			}
@@ -152,14 +152,14 @@ func (s *site) mounts(t *testing.T) (found []string) {
 
 // jobFiles are files of a job's user anywhere that everybody can write to, or the
 // engine keeps something, but in the results.
-func jobFiles(t *testing.T, dir string) (found []string) {
+func (s *site) jobFiles(t *testing.T) (found []string) {
 	t.Helper()
-	for _, top := range []string{dir, "/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue", "/run", "/var/lib/docker/volumes", "/var/crash"} {
+	for _, top := range []string{s.Dir, "/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue", "/run", "/var/lib/docker/volumes", "/var/crash"} {
 		_ = filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
 			if err != nil {
 				return nil // it has gone meanwhile, or is not there at all
 			}
-			if info, err := d.Info(); err == nil && users.Own(info) {
+			if info, err := d.Info(); err == nil && s.users.Own(info) {
 				found = append(found, path)
 			}
 			return nil

@@ -47,7 +47,7 @@ func (a attack) program() string {
 func (a attack) study() string {
 	compute := []string{a.compute}
 	if a.image != "" {
-		compute = append(compute, "container: {image: 'lynx-test-hostile:"+a.image+"'}")
+		compute = append(compute, "container: {image: '"+repository+":"+a.image+"'}")
 	}
 	return study(a.program(), strings.Join(slices.DeleteFunc(compute, func(s string) bool { return s == "" }), ", "), a.more)
 }

@@ -23,8 +23,8 @@ import (
 	"github.com/tetryx/lynx-runner/tests/internal/stand"
 )
 
-// users are the jobs', a range that no other runner uses.
-var users = stand.Users{First: 1_700_000_000, Count: 64}
+// repository is the name of the jobs' images, which only this process has.
+var repository = fmt.Sprintf("lynx-test-hostile-%d", os.Getpid())
 
 // Limits of the runner, small so that they are soon met.
 const (
@@ -36,7 +36,7 @@ const (
 
 const runnerFile = `
 engines: [basilisk]
-image: lynx-test-hostile:plain
+image: %s:plain
 working_directory: %s/work
 basilisk_entrypoint: who
 python_executable: /hostile
@@ -64,20 +64,21 @@ type site struct {
 	*stand.Stand
 
 	runner     *stand.Runner
+	users      stand.Users // the jobs'
 	events     *exec.Cmd
 	containers *bytes.Buffer
 }
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	s := &site{Stand: stand.New(t, "hostile", ""), containers: &bytes.Buffer{}}
+	s := &site{Stand: stand.New(t, "hostile", ""), users: stand.NewUsers(t, 64), containers: &bytes.Buffer{}}
 	s.build(t)
 	s.furnish(t)
 	var names []string
 	for _, image := range images("") {
 		names = append(names, image.Name)
 	}
-	s.runner = s.NewRunner(t, stand.Setup{ID: filepath.Base(s.Dir), Settings: fmt.Sprintf(runnerFile, s.Dir, strings.Join(names, ", "), users)})
+	s.runner = s.NewRunner(t, stand.Setup{ID: filepath.Base(s.Dir), Settings: fmt.Sprintf(runnerFile, repository, s.Dir, strings.Join(names, ", "), s.users)})
 	s.watchContainers(t)
 	s.StartServer(t)
 	s.runner.Start(t)
@@ -276,7 +277,7 @@ func (s *site) post(t *testing.T, body []byte) (int, string) {
 // images are the plain one and those that try something by themselves.
 func images(program string) []dockertest.Image {
 	image := func(name string, config map[string]any) dockertest.Image {
-		return dockertest.Image{Name: "lynx-test-hostile:" + name, Files: map[string]string{"/hostile": program}, Config: config}
+		return dockertest.Image{Name: repository + ":" + name, Files: map[string]string{"/hostile": program}, Config: config}
 	}
 	suid := image("setuid", nil)
 	suid.Files["/root-shell"] = program

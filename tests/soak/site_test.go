@@ -15,12 +15,8 @@ import (
 	"github.com/tetryx/lynx-runner/tests/internal/stand"
 )
 
-// firstUser begins the users of the jobs: a range that no other runner uses. Each
-// runner has usersPerRunner of them.
-const (
-	firstUser      = 1_720_000_000
-	usersPerRunner = 16
-)
+// usersPerRunner is how many users the jobs of a runner have.
+const usersPerRunner = 16
 
 // names are the runners': those of containers, and one of processes.
 var names = []string{"a", "b", "p"}
@@ -95,8 +91,8 @@ func newSite(t *testing.T) *site {
 	s.engine.Load(t, image)
 	s.StartServer(t)
 	s.services["platform"] = &service{Program: s.Server}
-	for i, name := range names {
-		w := s.newWorker(t, i, name, image.Name)
+	for _, name := range names {
+		w := s.newWorker(t, name, image.Name)
 		s.workers[name], s.services[name] = w, &service{Program: w.Program}
 		w.Start(t)
 	}
@@ -107,9 +103,9 @@ func newSite(t *testing.T) *site {
 }
 
 // newWorker makes a runner: of processes if it is called p, else of containers.
-func (s *site) newWorker(t *testing.T, i int, name, image string) *worker {
+func (s *site) newWorker(t *testing.T, name, image string) *worker {
 	t.Helper()
-	w := &worker{users: stand.Users{First: firstUser + i*usersPerRunner, Count: usersPerRunner}}
+	w := &worker{users: stand.NewUsers(t, usersPerRunner)}
 	dir := filepath.Join(s.Dir, name)
 	setup := stand.Setup{ID: filepath.Base(s.Dir) + "-" + name, Sub: name, GRPC: dir + "/platform.sock"}
 	w.platform = stand.NewPlatformProxy(t, setup.GRPC, s.Dir+"/grpc.sock")

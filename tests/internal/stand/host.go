@@ -5,6 +5,7 @@ package stand
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net"
@@ -22,6 +23,38 @@ import (
 
 // Users are the users of jobs: a range of ids that no other runner of the host has.
 type Users struct{ First, Count int }
+
+// Ranges begin at firstUser and are usersPerRange apart.
+const (
+	firstUser     = 1_710_000_000
+	usersPerRange = 64
+)
+
+// NewUsers takes a range of so many ids, which no other test of this host has until
+// this one ends, in whatever process it runs. The lock is an abstract socket, which
+// goes with its process however that ends.
+func NewUsers(t *testing.T, count int) Users {
+	t.Helper()
+	if count > usersPerRange {
+		t.Fatalf("%d users are more than the %d of a range", count, usersPerRange)
+	}
+	for first := firstUser; first < firstUser+1000*usersPerRange; first += usersPerRange {
+		u := Users{First: first, Count: count}
+		lock, err := net.Listen("unix", fmt.Sprintf("@lynx-test-users-%d", first))
+		if errors.Is(err, unix.EADDRINUSE) {
+			continue
+		}
+		Must(t, err)
+		if len(u.Processes(t)) > 0 { // a test that was killed has left them
+			Must(t, lock.Close())
+			continue
+		}
+		t.Cleanup(func() { Must(t, lock.Close()) })
+		return u
+	}
+	t.Fatal("other tests have all users")
+	return Users{}
+}
 
 // String is the range as the runner's file has it.
 func (u Users) String() string { return fmt.Sprintf("%d-%d", u.First, u.First+u.Count-1) }
