@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // Program is a program under test, which can be started more than once.
@@ -35,11 +36,14 @@ func (s *Stand) program(t *testing.T, name string, env []string, args ...string)
 	s.programs = append(s.programs, p)
 	t.Cleanup(func() {
 		if p.Up() {
-			// A second signal ends what a first one only asks to end.
+			// A second signal ends what a first one only asks to end, if it is not one
+			// with the first. What waits for an engine that is away waits for ever.
 			for _, sig := range []syscall.Signal{syscall.SIGCONT, syscall.SIGTERM, syscall.SIGTERM} {
 				_ = p.cmd.Process.Signal(sig)
 			}
+			late := time.AfterFunc(Patience, func() { _ = p.cmd.Process.Kill() })
 			_ = p.cmd.Wait()
+			late.Stop()
 		}
 		if t.Failed() {
 			text := p.Says()
