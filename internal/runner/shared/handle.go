@@ -52,8 +52,8 @@ func (h *handle) Wait(ctx context.Context) (executor.Exit, error) {
 	}
 }
 
-// Vacated implements executor.Vacater: when its directories are back, the container,
-// or its memory, is for the next job.
+// Vacated implements executor.Vacater: when its directories are back, the container is
+// for the next job, or no process of it lives.
 func (h *handle) Vacated() <-chan struct{} { return h.vacated }
 
 // Kill implements executor.Handle: the container goes, unless the job has ended.
@@ -100,6 +100,9 @@ func (h *handle) follow(first *executor.ServedEnd) {
 	if why == "" {
 		h.c.exec.put(h.c, h.c.limits.Idle)
 		return
+	}
+	if h.err == nil { // the place is another's next
+		h.endContainer()
 	}
 	h.c.exec.discard(h.c, why)
 }

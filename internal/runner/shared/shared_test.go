@@ -108,6 +108,10 @@ func TestWhatEndsAContainer(t *testing.T) {
 				}
 			}
 			if c.ends {
+				// At once: the job's place is another's from its end on.
+				if len(b.e.live()) > 0 {
+					t.Error("the container lives when its job has ended")
+				}
 				b.ended(first)
 			} else if len(b.e.live()) != 1 {
 				t.Error("the container ended")
