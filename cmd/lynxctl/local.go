@@ -96,7 +96,7 @@ func startLocal(ctx context.Context, o cli.LocalOptions) (_ cli.Local, err error
 	if err := l.succeed(filepath.Join(state, "private")); err != nil {
 		log.Warn("the directory for sockets of an earlier process could not be removed", "error", err)
 	}
-	l.runner, err = wire.NewRunner(wire.RunnerOptions{Config: cfg, Executor: exec, Version: version, Log: log})
+	l.runner, err = wire.NewRunner(wire.RunnerOptions{Config: cfg, Executor: exec, Alone: true, Version: version, Log: log})
 	if err != nil {
 		return nil, inUse(err, o.Output)
 	}

@@ -79,6 +79,9 @@ type Deps struct {
 	// GPUs finds the host's GPUs, where the configuration offers any; host.NVIDIA if
 	// nil.
 	GPUs host.GPUFinder
+	// Alone says that the platform has no other runner. Where nothing can be started
+	// there is nobody to leave the jobs to then: they are given up in seconds.
+	Alone bool
 	// Version is the program's version, for the platform and the manifests.
 	Version string
 	// Log may be nil.
@@ -144,6 +147,7 @@ type pace struct {
 	ping       time.Duration // an engine that does not answer for so long is away
 	sickMin    time.Duration // a host that starts no jobs pauses that long
 	sickMax    time.Duration // after many such pauses
+	sickAlone  time.Duration // for each where it is the only host
 	gpus       time.Duration // between two looks at GPUs that other runners have
 	table      time.Duration // the table of an attempt's telemetry may take so long
 	stall      time.Duration // an upload that does not move for so long is tried again
@@ -154,7 +158,7 @@ var defaultPace = pace{
 	backoffMin: 250 * time.Millisecond, backoffMax: 15 * time.Second,
 	usage: 500 * time.Millisecond, engine: 3 * time.Minute, kill: 30 * time.Second,
 	settle: 2 * time.Second, stop: 8 * time.Second, deliver: 2 * time.Second,
-	sickMin: 15 * time.Second, sickMax: 10 * time.Minute,
+	sickMin: 15 * time.Second, sickMax: 10 * time.Minute, sickAlone: time.Second,
 	look: 5 * time.Second, ping: 10 * time.Second, gpus: 500 * time.Millisecond, table: time.Minute, stall: 30 * time.Second,
 }
 
@@ -190,7 +194,7 @@ func New(cfg *config.Config, deps Deps) (*Runner, error) {
 	if err := r.takeOver(); err != nil {
 		return nil, errors.Join(err, r.journal.Close())
 	}
-	r.starts = newStarts(backoff{min: r.pace.sickMin, max: r.pace.sickMax}, func(reason string) { r.pause(pauseStarts, reason) })
+	r.starts = newStarts(r.pace.sick(deps.Alone), func(reason string) { r.pause(pauseStarts, reason) })
 	r.sockets = filepath.Join(cfg.RuntimeDir, r.journal.InstallationID()[:8])
 	r.session = &session{r: r}
 	r.outbox = newOutbox(r)

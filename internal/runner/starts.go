@@ -38,6 +38,14 @@ func newStarts(wait backoff, pause func(reason string)) *starts {
 	return &starts{wait: wait, pause: pause, changed: make(chan struct{})}
 }
 
+// sick are the pauses of a host on which nothing can be started.
+func (p pace) sick(alone bool) backoff {
+	if alone {
+		return backoff{min: p.sickAlone, max: p.sickAlone}
+	}
+	return backoff{min: p.sickMin, max: p.sickMax}
+}
+
 // most is how many of so many jobs may be asked for.
 func (s *starts) most(slots int) int {
 	s.mu.Lock()

@@ -133,3 +133,22 @@ func TestPausesOfASickHost(t *testing.T) {
 		s.close()
 	})
 }
+
+// A study of some runs on the only host that there is comes to its end soon, though
+// none can be started; beside other hosts this one leaves them the time to take over.
+func TestPausesOfTheOnlyHost(t *testing.T) {
+	const attempts = 5 * 4 // of five runs, with all that they may be requeued
+	pauses := func(alone bool) (all time.Duration) {
+		wait := defaultPace.sick(alone)
+		for range attempts - sickAfter {
+			all += wait.next()
+		}
+		return all
+	}
+	if d := pauses(true); d > 30*time.Second {
+		t.Errorf("the only host pauses for %v", d)
+	}
+	if d := pauses(false); d < 10*time.Minute {
+		t.Errorf("one of several pauses for %v", d)
+	}
+}

@@ -26,7 +26,9 @@ type RunnerOptions struct {
 	// Executor launches the jobs; the runner closes it.
 	Executor executor.Executor
 	// Token is the platform's; empty where it asks for none.
-	Token   string
+	Token string
+	// Alone says that the platform has no other runner.
+	Alone   bool
 	Version string
 	Log     *slog.Logger
 }
@@ -78,6 +80,7 @@ func NewRunner(o RunnerOptions) (*Runner, error) {
 	r, err := runner.New(o.Config, runner.Deps{
 		Executor: o.Executor,
 		Platform: runnerv1.NewRunnerServiceClient(conn),
+		Alone:    o.Alone,
 		Version:  o.Version,
 		Log:      o.Log,
 	})
