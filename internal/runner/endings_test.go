@@ -106,6 +106,9 @@ func TestOutputLimit(t *testing.T) {
 	}
 }
 
+// briefly is for how long an engine may be away where it is away for good.
+const briefly = 100 * time.Millisecond
+
 func TestJobsThatCannotRun(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
@@ -131,15 +134,18 @@ func TestJobsThatCannotRun(t *testing.T) {
 				return fmt.Errorf("%w: 900 CPUs", executor.ErrInvalidSpec)
 			}
 		}, "invalid_job", "900 CPUs"},
-		{"engine unavailable", func(_ *runnerv1.Assignment, e *scriptedExecutor, _ *bench) {
+		{"engine unavailable", func(_ *runnerv1.Assignment, e *scriptedExecutor, b *bench) {
+			b.pace.engine = briefly
 			e.start = func(context.Context, executor.Spec) error {
 				return fmt.Errorf("%w: connection refused", executor.ErrUnavailable)
 			}
 		}, "infrastructure", "connection refused"},
-		{"engine unavailable for the image", func(_ *runnerv1.Assignment, e *scriptedExecutor, _ *bench) {
+		{"engine unavailable for the image", func(_ *runnerv1.Assignment, e *scriptedExecutor, b *bench) {
+			b.pace.engine = briefly
 			e.resolve = func(context.Context, string) (string, error) { return "", executor.ErrUnavailable }
 		}, "infrastructure", "engine is not available"},
-		{"engine loses the job", func(_ *runnerv1.Assignment, e *scriptedExecutor, _ *bench) {
+		{"engine loses the job", func(_ *runnerv1.Assignment, e *scriptedExecutor, b *bench) {
+			b.pace.engine = briefly
 			e.script = untilKilled
 			e.wait = func() error { return errors.New("EOF from the engine") }
 		}, "infrastructure", "EOF from the engine"},

@@ -44,9 +44,11 @@ type bench struct {
 	ended    chan error
 }
 
+// quickPace has tests wait for little. What bounds something that must happen leaves
+// time for a busy machine: an engine is given up only where a test is about that.
 var quickPace = pace{
 	call: 5 * time.Second, poll: 5 * time.Second, answer: 5 * time.Second, backoffMin: time.Millisecond, backoffMax: 20 * time.Millisecond,
-	usage: 5 * time.Millisecond, engine: 100 * time.Millisecond, kill: 10 * time.Second, stop: 5 * time.Second, deliver: 5 * time.Second,
+	usage: 5 * time.Millisecond, engine: patience, kill: 10 * time.Second, stop: 5 * time.Second, deliver: 5 * time.Second,
 	recheck: time.Second, look: 10 * time.Millisecond, ping: 5 * time.Second, gpus: 5 * time.Millisecond, table: time.Minute,
 	sickMin: 10 * time.Millisecond, sickMax: 100 * time.Millisecond,
 }

@@ -64,6 +64,7 @@ func TestPatienceEnds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
+			b.pace.engine = time.Second // for the first try and a second one
 			var starts atomic.Int32
 			b.executor.start = func(context.Context, executor.Spec) error { starts.Add(1); return fmt.Errorf("start: %w", c.err) }
 			result := runOne(t, b, assignment("job", 0))
