@@ -38,7 +38,30 @@ func (r *resolver) limits() {
 	limit(r, "output.per_file", &c.Output.FileBytes, o.PerFile, kib, 1024*tib)
 	limit(r, "output.files", &c.Output.Files, o.Files, 1, 10_000_000)
 	limit(r, "output.depth", &c.Output.Depth, o.Depth, 1, 1000)
+	r.logs()
 	r.maxima()
+}
+
+// logCut is more than the line takes that says in a log what was cut out of it.
+const logCut = 512
+
+// logs sees to it that a log with head and tail is not larger than a file may be, which
+// holds for the shim as well.
+func (r *resolver) logs() {
+	c, d := &r.cfg.Limits, &r.doc.Sandbox
+	room := max(c.Output.FileBytes-logCut, 0)
+	switch {
+	case d.LogHead == nil && d.LogTail == nil:
+		c.LogHead, c.LogTail = min(c.LogHead, room/2), min(c.LogTail, room/2)
+	case d.LogHead == nil:
+		c.LogHead = min(c.LogHead, max(room-c.LogTail, 0))
+	case d.LogTail == nil:
+		c.LogTail = min(c.LogTail, max(room-c.LogHead, 0))
+	}
+	if c.LogHead+c.LogTail > room {
+		r.errorf("sandbox.log_head", "%s and sandbox.log_tail, %s, are more than a file may have (sandbox.output.per_file, %s); lower them or raise that",
+			show(size(c.LogHead)), show(size(c.LogTail)), show(size(c.Output.FileBytes)))
+	}
 }
 
 // maxima checks each default against what a batch may ask for. A maximum that
