@@ -25,6 +25,7 @@ import (
 type site struct {
 	t              *testing.T
 	server, worker *program
+	runnerID       string
 	env            []string
 }
 
@@ -36,7 +37,7 @@ func startSite(t *testing.T, runnerID string) *site {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	rest, grpc, token := "unix://"+dir+"/rest", "unix://"+dir+"/grpc", filepath.Join(dir, "data", "token")
-	s := &site{t: t, env: append(os.Environ(), "LYNXCTL_SERVER="+rest, "LYNXCTL_TOKEN_FILE="+token)}
+	s := &site{t: t, runnerID: runnerID, env: append(os.Environ(), "LYNXCTL_SERVER="+rest, "LYNXCTL_TOKEN_FILE="+token)}
 	s.server = start(t, "lynx-server", "--listen", rest, "--grpc-listen", grpc, "--data", filepath.Join(dir, "data"))
 	s.server.says("the platform is up")
 	config := scriptRunner(t, "state_dir: "+dir+"/state\nruntime_dir: "+dir+"/run\noutput_root: "+dir+"/out\nmax_concurrent_jobs: 2")
@@ -88,7 +89,7 @@ func runsOf(t *testing.T, entrypoint string, n int) string {
 // came of it in every form, drain and resume the runner, cancel.
 func TestClient(t *testing.T) {
 	t.Parallel()
-	s := startSite(t, "client-test")
+	s := startSite(t, unique("client-test"))
 	s.lynxctl(2, "watch", "last") // there is none
 	stdout, stderr := s.lynxctl(0, "submit", runsOf(t, "ok.py", 2), "--runs", "4", "--watch")
 	batch := strings.TrimSpace(stdout)
@@ -126,7 +127,7 @@ func (s *site) jobs(batch string) {
 		s.t.Errorf("table of jobs:\n%s", table)
 	}
 	text, _ := s.lynxctl(0, "job", "last/3")
-	for _, want := range []string{jobs[3].JobID, "Completed, completed", "client-test", "value", "42", "deep/note.txt"} {
+	for _, want := range []string{jobs[3].JobID, "Completed, completed", s.runnerID, "value", "42", "deep/note.txt"} {
 		if !strings.Contains(text, want) {
 			s.t.Errorf("the job has no %q:\n%s", want, text)
 		}
@@ -180,21 +181,21 @@ func (s *site) results(batch string) {
 // drainAndResume: a drained runner takes nothing until it is resumed.
 func (s *site) drainAndResume() {
 	s.t.Helper()
-	if r := object[api.Runner](s, "drain", "client-test", "--json"); r.Status != api.RunnerMaintenance {
+	if r := object[api.Runner](s, "drain", s.runnerID, "--json"); r.Status != api.RunnerMaintenance {
 		s.t.Errorf("drained: %+v", r)
 	}
-	_, stderr := s.lynxctl(2, "drain", "client-tset")
-	if !strings.Contains(stderr, "did you mean client-test") {
+	_, stderr := s.lynxctl(2, "drain", strings.Replace(s.runnerID, "test", "tset", 1))
+	if !strings.Contains(stderr, "did you mean "+s.runnerID) {
 		s.t.Errorf("a wrong name: %s", stderr)
 	}
 	s.lynxctl(0, "submit", runsOf(s.t, "ok.py", 1))
 	if jobs := object[[]api.Job](s, "jobs", "last", "--status", "pending", "--json"); len(jobs) != 1 {
 		s.t.Errorf("pending while drained: %+v", jobs)
 	}
-	s.lynxctl(0, "resume", "client-test")
+	s.lynxctl(0, "resume", s.runnerID)
 	s.lynxctl(0, "watch", "last")
 	runners := object[[]api.Runner](s, "runners", "--json")
-	if len(runners) != 1 || runners[0].RunnerID != "client-test" || runners[0].Drain {
+	if len(runners) != 1 || runners[0].RunnerID != s.runnerID || runners[0].Drain {
 		s.t.Errorf("runners %+v", runners)
 	}
 }

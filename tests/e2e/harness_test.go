@@ -55,12 +55,12 @@ func tested(f func() int) (code int, err error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return 1, fmt.Errorf("build: %w\n%s", err, out)
 	}
-	before, err := engineThings()
+	before, err := engineThings(scratch)
 	if err != nil {
 		return 1, err
 	}
 	code = f()
-	after, err := engineThings()
+	after, err := engineThings(scratch)
 	left := slices.DeleteFunc(after, func(thing string) bool { return slices.Contains(before, thing) })
 	left = append(left, remains(scratch, tmp)...)
 	if len(left) > 0 {
@@ -69,17 +69,26 @@ func tested(f func() int) (code int, err error) {
 	return code, err
 }
 
-// engineThings lists our containers, and all volumes.
-func engineThings() ([]string, error) {
+// engineThings lists all volumes, and the containers that are ours: of runners with
+// their sockets below scratch.
+func engineThings(scratch string) ([]string, error) {
 	out, err := exec.Command("sh", "-ec", `
-		docker ps --all --filter label=io.tetryx.lynx.attempt --format 'container {{.Names}}'
+		docker ps --all --filter label=io.tetryx.lynx.attempt --format 'container {{.Names}} of {{.Label "io.tetryx.lynx.runtime-dir"}}'
 		docker volume ls --format 'volume {{.Name}}'
 	`).CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("what the engine has: %w: %s", err, out)
 	}
-	return strings.FieldsFunc(string(out), func(r rune) bool { return r == '\n' }), nil
+	things := strings.FieldsFunc(string(out), func(r rune) bool { return r == '\n' })
+	return slices.DeleteFunc(things, func(thing string) bool {
+		_, dir, isContainer := strings.Cut(thing, " of ")
+		return isContainer && !strings.HasPrefix(dir, scratch+"/")
+	}), nil
 }
+
+// unique makes a runner's id one that no other process that runs these tests has: by
+// the id a runner knows its containers on the engine.
+func unique(name string) string { return fmt.Sprintf("%s-%d", name, os.Getpid()) }
 
 // remains lists the processes of the programs under test, by the files that they
 // run, and what lies in the directory of temporary files.

@@ -57,7 +57,7 @@ func (m member) run(t *testing.T, name string, args ...string) (stdout, stderr s
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), filepath.Join(bin, name), args...)
 	cmd.Dir = m.home
-	cmd.Env = []string{"HOME=" + m.home, "PATH=/usr/bin:/bin", "DOCKER_HOST=" + os.Getenv("DOCKER_HOST")}
+	cmd.Env = []string{"HOME=" + m.home, "PATH=/usr/bin:/bin", "TMPDIR=" + os.TempDir(), "DOCKER_HOST=" + os.Getenv("DOCKER_HOST")}
 	if os.Geteuid() == 0 {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: m.uid, Gid: m.gid, Groups: m.groups}}
 	}

@@ -111,7 +111,7 @@ func TestTwoProcesses(t *testing.T) {
 	server := startServer()
 	config := scriptRunner(t, "state_dir: "+dir+"/state\nruntime_dir: "+dir+"/run\noutput_root: "+dir+"/out")
 	token := filepath.Join(data, "token")
-	worker := start(t, "lynx-runner", "start", "--config", config, "--server", grpc, "--token-file", token, "--runner-id", "two-processes")
+	worker := start(t, "lynx-runner", "start", "--config", config, "--server", grpc, "--token-file", token, "--runner-id", unique("two-processes"))
 
 	client := func(options ...api.Option) *api.Client {
 		c, err := api.NewClient(rest, options...)
@@ -132,13 +132,13 @@ func TestTwoProcesses(t *testing.T) {
 		t.Fatal(err)
 	}
 	waitForBatch(t, c, submission.BatchID, api.BatchCompleted)
-	runner, err := c.Runner(t.Context(), "two-processes")
+	runner, err := c.Runner(t.Context(), unique("two-processes"))
 	if err != nil || runner.Executor != "docker" {
 		t.Errorf("runner %+v, %v", runner, err)
 	}
 	worker.signal(syscall.SIGTERM)
 	worker.ends(0)
-	if runner, err = c.Runner(t.Context(), "two-processes"); err != nil || runner.Status != api.RunnerOffline {
+	if runner, err = c.Runner(t.Context(), unique("two-processes")); err != nil || runner.Status != api.RunnerOffline {
 		t.Errorf("a runner that has ended: %+v, %v", runner, err)
 	}
 	server.signal(syscall.SIGTERM)

@@ -118,8 +118,9 @@ func (l *lab) until(id, what string, is func(api.Runner) bool) {
 func TestTwoRunnersShareABatch(t *testing.T) {
 	const total = 40
 	l := startLab(t)
-	inContainers := l.runner("lab-docker", "configs/lynx-runner-basilisk.yaml")
-	asProcesses := l.runner("lab-process", "configs/lynx-runner-process.yaml")
+	docker, process := unique("d"), unique("p") // short: sockets lie below
+	inContainers := l.runner(docker, "configs/lynx-runner-basilisk.yaml")
+	asProcesses := l.runner(process, "configs/lynx-runner-process.yaml")
 	if health := call[api.Health](l, "GET", "/healthz"); health.Status != "ok" {
 		t.Errorf("health %+v", health)
 	}
@@ -128,10 +129,10 @@ func TestTwoRunnersShareABatch(t *testing.T) {
 	inContainers.says("job started")
 	asProcesses.says("job started")
 
-	call[api.Runner](l, "POST", "/runners/lab-process/drain")
-	l.until("lab-process", "drained", func(r api.Runner) bool { return r.Status == api.RunnerMaintenance && r.ActiveJobs == 0 })
+	call[api.Runner](l, "POST", "/runners/"+process+"/drain")
+	l.until(process, "drained", func(r api.Runner) bool { return r.Status == api.RunnerMaintenance && r.ActiveJobs == 0 })
 	inContainers.says("job started") // the other goes on
-	l.lynxctl(0, "resume", "lab-process")
+	l.lynxctl(0, "resume", process)
 	asProcesses.says("job started")
 
 	inContainers.says("job started")
@@ -139,7 +140,7 @@ func TestTwoRunnersShareABatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	inContainers.ends(-1)
-	inContainers = l.runner("lab-docker", "configs/lynx-runner-basilisk.yaml")
+	inContainers = l.runner(docker, "configs/lynx-runner-basilisk.yaml")
 
 	_, stderr := l.lynxctl(0, "watch", batch)
 	if !strings.Contains(stderr, fmt.Sprintf("%d of %d runs done", total, total)) || strings.Contains(stderr, "\x1b") {

@@ -55,7 +55,7 @@ func takeUp(t *testing.T, executor string) {
 	config := scriptRunner(t, settings)
 	live := func() *program {
 		return start(t, "env", "LYNX_RUNNER_SANDBOX_UID_RANGE="+users, programPath("lynx-runner"), "start", "--config", config, "--server", grpc,
-			"--token-file", filepath.Join(data, "token"), "--runner-id", "up-"+executor)
+			"--token-file", filepath.Join(data, "token"), "--runner-id", unique("up-"+executor))
 	}
 	die := func(p *program) {
 		if err := p.cmd.Process.Kill(); err != nil {
