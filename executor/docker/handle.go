@@ -276,6 +276,7 @@ func (h *handle) untilGone(ctx context.Context, waiting exited, seen *evidence) 
 				h.markGone(time.Now())
 			} else {
 				h.brokeOff = true
+				_ = sleep(ctx, firstRetry) // an engine may break each wait at once
 			}
 		case <-ctx.Done():
 			return nil, errClosed
