@@ -89,10 +89,15 @@ func (j *Journal) Accepted(attemptID string) error {
 	if !ValidName(attemptID) {
 		return fmt.Errorf("uploads: attempt id %q cannot name a file", attemptID)
 	}
-	if err := os.Rename(filepath.Join(j.dir, outboxDir, attemptID), filepath.Join(j.dir, uploadsDir, attemptID)); err != nil {
-		return fmt.Errorf("uploads: %w", err)
+	err := os.Rename(filepath.Join(j.dir, outboxDir, attemptID), filepath.Join(j.dir, uploadsDir, attemptID))
+	if err == nil {
+		return j.Forget(attemptID)
 	}
-	return j.Forget(attemptID)
+	err = fmt.Errorf("uploads: %w", err)
+	if errors.Is(err, fs.ErrNotExist) { // it never was on disk; other things of the attempt may be
+		err = errors.Join(err, j.Forget(attemptID))
+	}
+	return err
 }
 
 // Uploads returns every acknowledged result whose files are not all sent, by

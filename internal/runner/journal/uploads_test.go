@@ -52,10 +52,18 @@ func TestUploadsSurvive(t *testing.T) {
 	}
 }
 
+// A result that there was no space for is accepted all the same: what else there is of
+// the attempt goes then.
 func TestAcceptedWithoutAResult(t *testing.T) {
 	j := open(t, stateDir(t))
+	if err := j.RecordCause("a-1", journal.Cause{Kind: "verdict"}); err != nil {
+		t.Fatal(err)
+	}
 	if err := j.Accepted("a-1"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("nothing in the outbox: %v", err)
+	}
+	if c, found, err := j.CauseOf("a-1"); found || err != nil {
+		t.Errorf("left: %v, %v", c, err)
 	}
 	if err := j.Accepted("../x"); err == nil {
 		t.Error("took a path for an attempt id")
