@@ -165,5 +165,5 @@ func (s *site) unrest(t *testing.T, l *load) {
 		r, err := s.Client.Runner(t.Context(), w.ID)
 		t.Errorf("runner %s: %+v %v; undelivered %q", name, r, err, w.Undelivered())
 	}
-	t.Fatal("nothing has come to rest")
+	t.Error("not everything has come to rest; it is judged all the same")
 }
