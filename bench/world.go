@@ -153,7 +153,7 @@ func (w *world) runner(ctx context.Context, executor string, slots int, settings
 	id := w.runnerID()
 	lines := append([]string{
 		"runner_id: " + id, "server: unix://" + w.path("grpc"), "executor: " + executor,
-		"output_root: " + w.path("out"), "state_dir: " + w.path("state-"+id), "runtime_dir: " + w.path("run-"+id),
+		"output_root: " + w.path("out"), "state_dir: " + w.path("state-"+id), "runtime_dir: " + w.path("run-"+strconv.Itoa(w.runners)), // short, for the sockets
 		"shim: " + w.path("bin/lynx-shim"), "max_concurrent_jobs: " + strconv.Itoa(slots), "image: " + image,
 	}, settings...)
 	config := w.path(id + ".yaml")
