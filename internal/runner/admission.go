@@ -57,6 +57,7 @@ type admission struct {
 	tickets []*ticket // in the order of the claims
 	changed chan struct{}
 	again   *time.Timer
+	closed  bool
 }
 
 // ticket is one job's place.
@@ -127,6 +128,9 @@ func (a *admission) dispatch() {
 	var used demand
 	blocked, gpusBlocked := false, false
 	for _, t := range a.tickets {
+		if a.closed {
+			break
+		}
 		if !t.admitted {
 			blocked = blocked || !used.plus(t.need).within(a.capacity)
 			t.admitted = !blocked
@@ -213,10 +217,12 @@ func (a *admission) room(ctx context.Context) bool {
 	}
 }
 
-// close ends the looking for GPUs.
+// close ends the granting: what those give back that a stop has ended already must
+// not begin a job that it has not reached yet. It may be called again.
 func (a *admission) close() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.closed = true
 	a.lookAgain(false)
 }
 

@@ -136,6 +136,17 @@ func TestAdmissionWithoutLocks(t *testing.T) {
 	a.close()
 }
 
+// After a stop nothing begins with what the jobs give back that it has ended.
+func TestAdmissionClosed(t *testing.T) {
+	a := newAdmission(demand{cpu: 1000, memory: 100}, someGPUs(1), time.Hour)
+	runs := a.enter(demand{cpu: 1000, memory: 10})
+	waits := a.enter(demand{cpu: 1000, memory: 10, gpus: 1})
+	a.close()
+	a.leave(runs)
+	wantGranted(t, a, "", waits)
+	a.close()
+}
+
 func TestAdmissionGivesUpWithItsContext(t *testing.T) {
 	a := newAdmission(demand{}, someGPUs(0), time.Hour)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -383,8 +383,9 @@ func (r *Runner) job(attemptID string) *job {
 	return r.jobs[attemptID]
 }
 
-// stopJobs tells every job that the runner stops.
+// stopJobs tells every job that the runner stops, and lets none begin any more.
 func (r *Runner) stopJobs() {
+	r.admission.close()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, j := range r.jobs {
