@@ -14,7 +14,7 @@ const avoidFor = time.Minute
 // that it is given would else get it again at once, being free, and use up its
 // requeues. For avoidFor the job goes to another runner, if one is connected that
 // takes jobs and is large enough, busy or not; to anyone after that. It is forgotten
-// when the process ends.
+// then, or when the process ends.
 type avoided struct {
 	mu   sync.Mutex
 	jobs map[string]*avoidance // by id
@@ -23,12 +23,17 @@ type avoided struct {
 // avoidance is one job's.
 type avoidance struct {
 	batchID string
+	work    work
 	runners []string // that had it
 	until   time.Time
 }
 
 // requeued is a job that was taken back from a runner.
-type requeued struct{ batchID, jobID, runnerID string }
+type requeued struct {
+	batchID, jobID, runnerID string
+
+	work work
+}
 
 func (a *avoided) add(now time.Time, all []requeued) {
 	a.mu.Lock()
@@ -39,7 +44,7 @@ func (a *avoided) add(now time.Time, all []requeued) {
 		}
 		j := a.jobs[r.jobID]
 		if j == nil {
-			j = &avoidance{batchID: r.batchID}
+			j = &avoidance{batchID: r.batchID, work: r.work}
 			a.jobs[r.jobID] = j
 		}
 		j.until = now.Add(avoidFor)
@@ -47,11 +52,28 @@ func (a *avoided) add(now time.Time, all []requeued) {
 			j.runners = append(j.runners, r.runnerID)
 		}
 	}
+}
+
+// over forgets the jobs that may go to anyone by now, and returns what work they are,
+// by batch. Some may be nobody's to do any more.
+func (a *avoided) over(now time.Time) map[string]work {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	anyones := map[string]work{}
 	for id, j := range a.jobs {
-		if len(all) > 0 && !j.until.After(now) {
-			delete(a.jobs, id)
+		if j.until.After(now) {
+			continue
 		}
+		k, seen := anyones[j.batchID]
+		if !seen {
+			k = j.work
+			k.n, k.not = 0, ""
+		}
+		k.n++
+		anyones[j.batchID] = k
+		delete(a.jobs, id)
 	}
+	return anyones
 }
 
 // of is the jobs of a batch that a runner had, each with all that had it.
@@ -76,6 +98,14 @@ func (a *avoided) move(d time.Duration) {
 	defer a.mu.Unlock()
 	for _, j := range a.jobs {
 		j.until = j.until.Add(d)
+	}
+}
+
+// endAvoidance wakes runners for the jobs that they had before and that nobody else has
+// taken meanwhile.
+func (s *Service) endAvoidance() {
+	for _, k := range s.avoided.over(s.now()) {
+		s.waiters.wake(k)
 	}
 }
 

@@ -109,6 +109,36 @@ func TestAnotherIsWoken(t *testing.T) {
 	})
 }
 
+// The one that had the job and waits is woken for it when the minute is over in which
+// it was left to another, which had no room for it.
+func TestWokenWhenTheMinuteIsOver(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.submit(2, "")
+		sick, full := w.register("sick"), w.register("full")
+		held := w.one(full)
+		w.ok(w.report(sick, w.one(sick), api.OutcomeInfrastructure))
+		claim := w.wait(sick, 2)
+		live := func(d time.Duration) {
+			for ; d > 0; d -= 10 * time.Second {
+				w.pass(min(d, 10*time.Second))
+				w.beat(sick)
+				w.beat(full, held)
+				w.tick()
+				synctest.Wait()
+			}
+		}
+		live(59 * time.Second)
+		if claim.over() {
+			t.Fatal("it was answered within the minute")
+		}
+		live(time.Second)
+		if !claim.over() || claim.err != nil || len(claim.jobs) != 1 || claim.jobs[0].GetAttempt() != 2 {
+			t.Errorf("answered: %v, with %v %v", claim.over(), claim.jobs, claim.err)
+		}
+		claim.cancel()
+	})
+}
+
 // A retry that the simulation caused says nothing about the host.
 func TestRetriesGoToAnyone(t *testing.T) {
 	w := newWorld(t)

@@ -182,13 +182,14 @@ func (s *Service) runnerView(r Runner, active int, now time.Time) RunnerView {
 // Tick takes the jobs of runners that have been silent for longer than the lease
 // away from them. A runner is not blamed for the time before the service was
 // made, in which it could not be heard. Before that it sets the platform's clock after
-// the host's.
+// the host's, and offers anyone the jobs that were left to others for long enough.
 func (s *Service) Tick(ctx context.Context) error {
 	s.ticking.Lock()
 	defer s.ticking.Unlock()
 	if err := s.follow(ctx); err != nil {
 		return fmt.Errorf("follow the host's clock: %w", err)
 	}
+	s.endAvoidance()
 	now := s.now()
 	cutoff := now.Add(-s.opts.LeaseDuration)
 	if s.began.After(cutoff) {

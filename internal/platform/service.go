@@ -172,7 +172,7 @@ func (u *unit) save(b *Batch, j *Job, a *Attempt, from api.JobState) error {
 		k := workOf(b, 1)
 		if a != nil && j.State == api.JobPending && infrastructural(j.Outcome) {
 			k.not = a.RunnerID
-			u.requeued = append(u.requeued, requeued{b.ID, j.ID, a.RunnerID})
+			u.requeued = append(u.requeued, requeued{b.ID, j.ID, a.RunnerID, k})
 		}
 		u.wakes = append(u.wakes, k)
 	}
