@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 
 	"github.com/tetryx/lynx-runner/api"
 	"github.com/tetryx/lynx-runner/internal/runner/artifact"
@@ -62,15 +61,17 @@ func (j *job) measureAll(ctx context.Context, rec *record) {
 	}
 }
 
+// leading is how many directories lead to an attempt's own: those of its run and its
+// batch, and the output root.
+const leading = 3
+
 // sync makes the attempt's files survive a crash of the host, with the directories
 // that lead to them from the output root. Those that no result will name need not.
-func (j *job) sync(rec *record, outcome api.Outcome) error {
+func (j *job) sync(ctx context.Context, rec *record, outcome api.Outcome) error {
 	if rec.paths.dir == "" || outcome == api.OutcomeLeaseLost {
 		return nil
 	}
-	run := filepath.Dir(rec.paths.dir)
-	batch := filepath.Dir(run)
-	return artifact.Sync(ownPath(rec.paths.handle), run, batch, filepath.Dir(batch))
+	return artifact.Sync(ctx, rec.paths.handle, leading)
 }
 
 // note adds to what went wrong with the files.

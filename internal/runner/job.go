@@ -297,7 +297,7 @@ func (j *job) conclude(ctx context.Context, rec *record) {
 	j.collect(ctx, rec)
 	j.tellOfDisk(rec)
 	outcome, result := j.writeUp(rec)
-	if err := j.sync(rec, outcome); err != nil {
+	if err := j.sync(ctx, rec, outcome); err != nil {
 		note(rec, "what it left is not safely on disk", err)
 		outcome, result = j.writeUp(rec)
 	}

@@ -1,10 +1,13 @@
 package artifact
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -12,38 +15,74 @@ import (
 
 // Sync makes the tree at dir durable: when it returns nil, its regular files and
 // directories survive a crash of the host, with the content that they have now, and
-// so do the entries of the directories above, which are given by path.
+// so do the entries that lead to it in as many directories above. These are the
+// parents that dir really has, whatever was put in the place of their names.
 //
 // It first has the kernel begin to write everything and then waits for each file, so
 // that a file system with a journal commits once or twice for the tree and not once
 // a file. Only this tree is waited for: syncfs would wait for whatever else is being
 // written to the same disk. Files with more than one link, which are nobody's
 // artifacts, are left out.
-func Sync(dir string, above ...string) error {
-	root, err := os.OpenRoot(dir)
-	if err != nil {
+//
+// When ctx ends, Sync fails with its error before the next file. Nothing can end the
+// wait for the one that the kernel is at: with a disk that does not answer, Sync does
+// not return.
+func Sync(ctx context.Context, dir *os.File, above int) error {
+	if err := syncTree(ctx, dir, above); err != nil {
 		return fmt.Errorf("syncing the files: %w", err)
+	}
+	return nil
+}
+
+func syncTree(ctx context.Context, dir *os.File, above int) error {
+	root, err := os.OpenRoot("/proc/self/fd/" + strconv.Itoa(int(dir.Fd())))
+	if err != nil {
+		return err
 	}
 	defer func() { _ = root.Close() }()
 	var errs []error
 	for _, each := range []func(*os.File) error{startWriting, (*os.File).Sync} {
-		if err := eachFile(root, each); err != nil {
+		if err := eachFile(ctx, root, each); err != nil {
 			errs = append(errs, err)
 		}
 	}
-	for _, path := range append([]string{dir}, above...) {
-		d, err := os.OpenFile(path, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
-		if err == nil {
-			err = errors.Join(d.Sync(), d.Close())
-		}
-		if err != nil {
-			errs = append(errs, err)
+	errs = append(errs, upwards(ctx, dir, above, (*os.File).Sync))
+	if ctx.Err() != nil {
+		return fmt.Errorf("given up before all was on disk: %w", ctx.Err())
+	}
+	return errors.Join(errs...)
+}
+
+// upwards calls do for a directory and for as many above it, until ctx ends or do
+// fails.
+func upwards(ctx context.Context, dir *os.File, above int, do func(*os.File) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := do(dir); err != nil || above == 0 {
+		return err
+	}
+	parent, err := openAt(dir, "..")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = parent.Close() }()
+	return upwards(ctx, parent, above-1, do)
+}
+
+// openAt opens a directory by its name in another.
+func openAt(dir *os.File, name string) (*os.File, error) {
+	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NONBLOCK | unix.O_NOFOLLOW | unix.O_CLOEXEC
+	for {
+		fd, err := unix.Openat(int(dir.Fd()), name, flags, 0)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return nil, &fs.PathError{Op: "openat", Path: filepath.Join(dir.Name(), name), Err: err}
+		default:
+			return os.NewFile(uintptr(fd), filepath.Join(dir.Name(), name)), nil
 		}
 	}
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("syncing the files: %w", err)
-	}
-	return nil
 }
 
 // startWriting has the kernel write what is dirty of a file. It is a hint that not
@@ -53,9 +92,9 @@ func startWriting(f *os.File) error {
 	return nil
 }
 
-// eachFile calls do for every regular file and every directory of a tree, and returns
-// the first error.
-func eachFile(root *os.Root, do func(*os.File) error) (first error) {
+// eachFile calls do for every regular file and every directory of a tree, until ctx
+// ends, and returns the first error.
+func eachFile(ctx context.Context, root *os.Root, do func(*os.File) error) (first error) {
 	keep := func(err error) {
 		if first == nil {
 			first = err
@@ -67,6 +106,9 @@ func eachFile(root *os.Root, do func(*os.File) error) (first error) {
 		}
 	}}
 	w.visit = func(e entry) (enter bool, err error) {
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
 		var f *os.File
 		switch {
 		case e.info.IsDir():
