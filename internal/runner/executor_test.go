@@ -239,7 +239,7 @@ func (h *scriptedHandle) Remove(context.Context) error {
 		}
 	}
 	select {
-	case <-h.done:
+	case <-h.vacated:
 	default:
 		return errors.New("scripted executor: removed before it ended")
 	}

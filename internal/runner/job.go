@@ -255,7 +255,7 @@ func (j *job) reportStarted(ctx context.Context, at time.Time) (stop func()) {
 func (j *job) remove(ctx context.Context, rec *record) {
 	switch {
 	case rec.handle == nil:
-	case !rec.exited && rec.gone.IsZero():
+	case !rec.exited && rec.gone.IsZero() && !j.place.left:
 		j.lingers = true
 		j.log.Error("the job may still run; the next start of this runner ends and removes it")
 	default:

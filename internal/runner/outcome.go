@@ -97,7 +97,10 @@ func classifyCause(e evidence) (api.Outcome, string) {
 // classifyFailure is for jobs that could not be run.
 func classifyFailure(e evidence) (api.Outcome, string) {
 	var invalid *engine.InvalidError
+	var untold *untoldError
 	switch {
+	case errors.As(e.failure, &untold):
+		return api.OutcomeInfrastructure, "The job ended by itself, but nobody can tell how: " + sentence(untold.Error())
 	case errors.As(e.failure, &invalid):
 		return api.OutcomeInvalidJob, "The job cannot run: " + sentence(invalid.Message)
 	case errors.Is(e.failure, executor.ErrImage):

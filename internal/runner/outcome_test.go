@@ -47,6 +47,7 @@ var pieces = []piece{
 	causePiece(causeShutdown, api.OutcomeInfrastructure),
 	causePiece(causeVerdict, api.OutcomeInfrastructure),
 	causePiece(causeEngineLost, api.OutcomeInfrastructure),
+	failurePiece("no record of its end", &untoldError{errors.New("500")}, api.OutcomeInfrastructure),
 	failurePiece("invalid job", fmt.Errorf("x: %w", &engine.InvalidError{Message: "no file"}), api.OutcomeInvalidJob),
 	failurePiece("image", fmt.Errorf("x: %w", executor.ErrImage), api.OutcomeInvalidJob),
 	failurePiece("specification", fmt.Errorf("x: %w", executor.ErrInvalidSpec), api.OutcomeInvalidJob),

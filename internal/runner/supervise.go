@@ -41,6 +41,9 @@ func (j *job) supervise(ctx context.Context, rec *record, h executor.Handle) err
 	for {
 		switch e, what := next(exits, vacated, timeout, j.stopped); what {
 		case happenedExit:
+			if e.err != nil && j.place.left {
+				return untold(ctx, e.err)
+			}
 			if e.err != nil {
 				j.stop(cause{kind: causeEngineLost, at: j.r.now(), detail: e.err.Error()})
 				return errors.Join(e.err, j.kill(ctx, rec, h))
@@ -60,6 +63,18 @@ func (j *job) supervise(ctx context.Context, rec *record, h executor.Handle) err
 			return j.putDown(ctx, rec, h, exits)
 		}
 	}
+}
+
+// untoldError says why nobody can tell how a job ended, of which nothing lives any more.
+type untoldError struct{ error }
+
+// untold is for such a job when the wait for the engine's record has failed: there is
+// nothing to kill. The end of ctx is a hard stop's.
+func untold(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		err = errors.New("the runner was stopped before the engine said so (runner_shutdown)")
+	}
+	return &untoldError{err}
 }
 
 // happened is what a running job's supervision waits for.

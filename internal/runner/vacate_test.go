@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -153,6 +154,46 @@ func TestStopsWaitForTheAftermath(t *testing.T) {
 			if r := b.platform.results["job-1"]; r.GetOutcome() != "completed" {
 				t.Errorf("the result: %v", r)
 			}
+		})
+	}
+}
+
+// A job of which nothing lives any more is not killed because its engine does not say how
+// it ended, neither when the runner is stopped meanwhile nor when it has failed for too
+// long; and it is removed.
+func TestAnEndThatNobodyTells(t *testing.T) {
+	broken := make(chan struct{})
+	for name, tc := range map[string]struct {
+		wait    func() error
+		end     func(*bench)
+		message string
+	}{
+		"hard stop": {nil, func(b *bench) { b.hardStop() }, "the runner was stopped before the engine said so (runner_shutdown)."},
+		"nothing but errors": {
+			func() error { <-broken; return errors.New("500") },
+			func(b *bench) { close(broken); b.platform.result("job-1"); b.runner.Drain() },
+			"the engine does not tell how the job ended: 500.",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, _, record := ending(t, 1)
+			b.pace.stop, b.pace.engine = 50*time.Millisecond, 50*time.Millisecond
+			b.executor.wait = tc.wait
+			b.start()
+			b.platform.submit(assignment("job", 0))
+			b.awaitVacated("job-1")
+			tc.end(b)
+			_ = b.wait()
+			r := b.platform.results["job-1"]
+			if r.GetOutcome() != "infrastructure" || r.GetErrorMessage() != "The job ended by itself, but nobody can tell how: "+tc.message {
+				t.Errorf("%s: %s", r.GetOutcome(), r.GetErrorMessage())
+			}
+			if kills, removed := b.executor.handle("job-1").state(); kills > 0 || !removed {
+				t.Errorf("%d kills, removed: %v", kills, removed)
+			}
+			close(record)
+			<-b.executor.handle("job-1").done
+			b.clean()
 		})
 	}
 }
