@@ -239,7 +239,7 @@ func (h *scriptedHandle) Remove(context.Context) error {
 		}
 	}
 	select {
-	case <-h.vacated:
+	case <-h.done:
 	default:
 		return errors.New("scripted executor: removed before it ended")
 	}
