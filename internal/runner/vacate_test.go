@@ -175,7 +175,12 @@ func TestAnEndThatNobodyTells(t *testing.T) {
 		},
 		"nothing but errors": {
 			func() error { <-broken; return errors.New("500") },
-			func(b *bench, record chan struct{}) { close(broken); close(record); b.platform.result("job-1"); b.runner.Drain() },
+			func(b *bench, record chan struct{}) {
+				close(broken)
+				close(record)
+				b.platform.result("job-1")
+				b.runner.Drain()
+			},
 			"the engine does not tell how the job ended: 500.",
 		},
 	} {
