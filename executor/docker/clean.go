@@ -63,7 +63,7 @@ func (e *Executor) RemoveContainer(ctx context.Context, id string) error {
 	if err != nil && !errdefs.IsNotFound(err) {
 		return e.engine.failed(ctx, "remove container "+short(id), err)
 	}
-	return nil
+	return e.endLeft(ctx, id) // not before: the engine knows whether it runs
 }
 
 // Images implements executor.Cleaner.

@@ -1,6 +1,8 @@
 package docker
 
 import (
+	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,7 +13,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -242,12 +243,19 @@ func (d *daemon) create(w http.ResponseWriter, r *http.Request) {
 	}
 	d.created = body
 	c := &fakeContainer{
-		id: strings.Repeat(strconv.Itoa(len(d.containers)+1), 64)[:64], name: name, labels: req.Labels,
+		id: newID(), name: name, labels: req.Labels,
 		memory: req.HostConfig.Memory, mounts: req.HostConfig.Mounts, status: "created", ended: make(chan struct{}),
 	}
 	d.containers[name] = c
 	w.WriteHeader(http.StatusCreated)
 	_ = json.NewEncoder(w).Encode(map[string]any{"Id": c.id, "Warnings": []string{}})
+}
+
+// newID is a container's id, which no other test of this machine has.
+func newID() string {
+	id := make([]byte, 32)
+	_, _ = rand.Read(id) // it never fails
+	return hex.EncodeToString(id)
 }
 
 // start runs the init: this binary, which finds the control socket where the

@@ -17,18 +17,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// endForgotten ends what runs of a container that the engine calls created. An engine
-// that is killed in the middle of a start, and has not written it down, does not end
-// the container's processes when it removes the container: they would run on beside
-// the next attempt, and nobody could name them any more. Nor does it end containerd's
-// own process for the container, without which containerd clears away the rest. On
-// another machine than the engine's nothing is found.
+// An engine that is killed may forget what it had begun. In the middle of a start, and
+// before it has written that down, it forgets the container's processes: when it removes
+// the container, which it calls created, they run on beside the next attempt, and nobody
+// can name them any more. In the middle of an end it forgets containerd's own process
+// for the container, the keeper, which has given up its task and was not told to go: a
+// new containerd finds nothing in its care, and does not tell it either. A group of
+// processes may stay as well, with nobody in it.
+//
+// The engine cannot be asked about any of this. What is there is found by the
+// container's id, on the engine's machine alone: elsewhere nothing is found.
+
+// endForgotten ends what runs of a container that the engine does not run, and then its
+// keeper, without which containerd clears away the rest.
 func endForgotten(ctx context.Context, containerID string) error {
 	for {
-		pids := processesOf("/proc", containerID)
-		if len(pids) == 0 {
-			pids = keepersOf("/proc", containerID)
-		}
+		pids := forgotten("/proc", containerID)
 		if len(pids) == 0 {
 			return nil
 		}
@@ -45,8 +49,32 @@ func endForgotten(ctx context.Context, containerID string) error {
 	}
 }
 
-// forgottenPause is the time between two rounds of killing.
-const forgottenPause = 2 * time.Millisecond
+// forgottenPause is the time between two rounds of killing, keeperGrace what a keeper
+// that was told to go has for that; it takes milliseconds.
+const (
+	forgottenPause = 2 * time.Millisecond
+	keeperGrace    = 500 * time.Millisecond
+)
+
+// endLeft ends what an engine that was away may have left of a container that has ended,
+// and removes its groups. A keeper may be on its way out.
+func (e *Executor) endLeft(ctx context.Context, containerID string) error {
+	for end := time.Now().Add(keeperGrace); ; {
+		pids := forgotten("/proc", containerID)
+		if len(pids) == 0 {
+			break
+		}
+		if time.Now().Before(end) && sleep(ctx, firstRetry) == nil {
+			continue
+		}
+		e.log.Warn("the engine has left processes of a container that has ended; they are killed", "container", short(containerID), "processes", pids)
+		if err := e.endForgotten(ctx, containerID); err != nil {
+			return err
+		}
+	}
+	removeGroups("/sys/fs/cgroup", containerID)
+	return nil
+}
 
 // endForgotten is endForgotten with a deadline.
 func (e *Executor) endForgotten(ctx context.Context, containerID string) error {
@@ -84,6 +112,32 @@ func killIn(containerID string, pid int) error {
 // fullID is a container's id as engines make it. Nothing shorter is looked for: it
 // could be a part of other names.
 var fullID = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// forgotten lists a container's processes, or its keepers if it has none.
+func forgotten(proc, containerID string) []int {
+	if pids := processesOf(proc, containerID); len(pids) > 0 {
+		return pids
+	}
+	return keepersOf(proc, containerID)
+}
+
+// removeGroups removes a container's control groups below the directory where they are
+// mounted. The kernel keeps those that somebody is in.
+func removeGroups(mount, containerID string) {
+	if !fullID.MatchString(containerID) {
+		return
+	}
+	// Version 1 has a directory for each controller above what version 2 has, which is
+	// docker/ID or, where systemd makes them, system.slice/docker-ID.scope.
+	for _, above := range []string{"*", "*/*"} {
+		for _, name := range []string{containerID, "docker-" + containerID + ".scope"} {
+			dirs, _ := filepath.Glob(filepath.Join(mount, above, name))
+			for _, dir := range dirs {
+				_ = unix.Rmdir(dir)
+			}
+		}
+	}
+}
 
 // processesOf lists the processes below proc that are in a cgroup of the container,
 // but for those that have ended and only wait to be reaped.

@@ -54,6 +54,9 @@ type handle struct {
 	// brokeOff says that the engine was away since the container was started here;
 	// it belongs to follow.
 	brokeOff bool
+	// unsure says that the engine may have left something of the container, because
+	// it or the runner was away. It is settled when done is closed.
+	unsure bool
 
 	// killed is set before the first signal of ours is sent.
 	killed atomic.Bool
@@ -156,6 +159,13 @@ func (h *handle) Remove(ctx context.Context) error {
 	default:
 		return fmt.Errorf("attempt %s has not ended: kill it and wait before removing it", h.attempt)
 	}
+	// Before the removal: a runner that is killed now will find the container again, and
+	// with it what is left. That alone it would not find.
+	if h.unsure {
+		if err := h.exec.endLeft(ctx, h.id); err != nil {
+			return err
+		}
+	}
 	if err := h.exec.engine.remove(ctx, h.id); err != nil {
 		return err
 	}
@@ -222,6 +232,7 @@ func (h *handle) follow(ctx context.Context, waiting exited) {
 	if seen.report == nil {
 		seen.logs, seen.logProblem = h.logs.finish()
 	}
+	h.unsure = h.unsure || h.brokeOff || seen.record == nil
 	h.result = seen.exit()
 	h.markVacated()
 }

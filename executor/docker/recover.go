@@ -48,6 +48,7 @@ func (e *Executor) Recover(ctx context.Context) ([]executor.Handle, error) {
 func (e *Executor) attach(ctx context.Context, c container.InspectResponse) (*handle, error) {
 	labels := c.Config.Labels
 	h := e.newHandle(c.ID, labels[labelAttempt], labels[labelRuntimeDir])
+	h.unsure = true
 	h.limit = c.HostConfig.Memory
 	h.started = engineTime(c.State.StartedAt)
 	h.killAfter = time.Duration(labelled(labels, labelKillAfter)) * time.Millisecond

@@ -292,7 +292,7 @@ func (h *handle) hold(c container.InspectResponse) {
 
 // discard removes a container that must not stay, without the caller's context,
 // which may be what ended. While the engine is away it goes on trying behind the
-// caller's back, until the executor is closed.
+// caller's back, until the executor is closed; such an engine may forget what runs.
 func (e *Executor) discard(id string) {
 	err := e.engine.remove(context.WithoutCancel(e.live), id)
 	if err == nil {
@@ -301,7 +301,7 @@ func (e *Executor) discard(id string) {
 	e.log.Warn("a container cannot be removed; trying again", "container", short(id), "error", err)
 	e.wg.Go(func() {
 		for pause := firstRetry; sleep(e.live, pause) == nil; pause = min(2*pause, lastRetry) {
-			if e.engine.remove(e.live, id) == nil {
+			if e.engine.remove(e.live, id) == nil && e.endLeft(e.live, id) == nil {
 				return
 			}
 		}
