@@ -16,8 +16,8 @@ var (
 	// ErrStaleToken is a report about an attempt that is not the job's current
 	// one: the job was given to somebody else or is over.
 	ErrStaleToken = errors.New("stale token: the attempt is no longer the job's current one")
-	// ErrRunnerIDInUse is a runner id that another installation uses whose
-	// heartbeats are fresh.
+	// ErrRunnerIDInUse is a runner id that another installation uses, or a copy of
+	// this one, whose heartbeats are fresh.
 	ErrRunnerIDInUse = errors.New("runner id is in use by another installation")
 )
 

@@ -4,15 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/tetryx/lynx-runner/api"
 )
 
 // Register makes a runner known and gives it a session. The same installation
-// replaces its own earlier session at once; another installation takes a runner
-// id over only when the first has signed off or been silent for the offline time,
-// else ErrRunnerIDInUse. What an earlier session held and the runner no longer has is
+// replaces its own earlier session at once; another installation, also a copy of the
+// first one or that on a host that was started again, takes a runner id over only when
+// the first has signed off or been silent for the offline time, else ErrRunnerIDInUse. What an earlier session held and the runner no longer has is
 // found out by the first heartbeat. *InvalidError.
 func (s *Service) Register(ctx context.Context, reg Registration) (Session, error) {
 	if err := reg.check(); err != nil {
@@ -29,8 +30,7 @@ func (s *Service) Register(ctx context.Context, reg Registration) (Session, erro
 			return err
 		}
 		if err == nil && old.InstallationID != r.InstallationID && !old.offline(u.now, s.opts.OfflineAfter) {
-			return fmt.Errorf("%w: %q runs on host %q, heard of %v ago; choose another runner_id, or stop that runner: it has the id until it has ended, or was silent for %v",
-				ErrRunnerIDInUse, r.ID, old.Hostname, u.now.Sub(old.SeenAt).Round(time.Second), s.opts.OfflineAfter)
+			return s.inUse(&r, &old, u.now)
 		}
 		r.Drain, r.RegisteredAt, r.SeenAt = old.Drain, u.now, u.now
 		return u.PutRunner(r)
@@ -43,6 +43,22 @@ func (s *Service) Register(ctx context.Context, reg Registration) (Session, erro
 		ID: r.SessionID, HeartbeatInterval: s.opts.HeartbeatInterval,
 		OfflineAfter: s.opts.OfflineAfter, LeaseDuration: s.opts.LeaseDuration,
 	}, nil
+}
+
+// inUse says why a runner can't have its id, which old has.
+func (s *Service) inUse(r, old *Runner, now time.Time) error {
+	advice := "choose another runner_id"
+	if directoryOf(r.InstallationID) == directoryOf(old.InstallationID) {
+		advice = "its state directory was copied (or its host was just started again, which passes): give the copy a new, empty state_dir and another runner_id"
+	}
+	return fmt.Errorf("%w: %q runs on host %q, heard of %v ago; %s, or stop that runner: it has the id until it has ended, or was silent for %v",
+		ErrRunnerIDInUse, r.ID, old.Hostname, now.Sub(old.SeenAt).Round(time.Second), advice, s.opts.OfflineAfter)
+}
+
+// directoryOf is the part of an installation id that copies of a state directory share.
+func directoryOf(installationID string) string {
+	id, _, _ := strings.Cut(installationID, ".")
+	return id
 }
 
 // Leave ends a session whose runner's process ends in order, with nothing running:

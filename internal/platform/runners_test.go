@@ -63,6 +63,32 @@ func TestRunnerIDInUse(t *testing.T) {
 	w.state("what the first one had", a, api.JobPending, 0, 1)
 }
 
+// A copy of a state directory, or a clone of a machine, does not take the id from the
+// runner that has it, and neither from the copy; the error says what was copied.
+func TestCopiedStateDirectory(t *testing.T) {
+	w := newWorld(t)
+	first := platform.Registration{RunnerID: "r", InstallationID: "one.here", Hostname: "gpu-box", Capabilities: basilisk()}
+	second, stranger := first, first
+	second.InstallationID, stranger.InstallationID = "one.there", "two.there"
+	s := w.registerAs(first)
+	for reg, copied := range map[*platform.Registration]bool{&second: true, &stranger: false} {
+		_, err := w.svc.Register(t.Context(), *reg)
+		w.is(reg.InstallationID, err, platform.ErrRunnerIDInUse)
+		if strings.Contains(err.Error(), "state directory was copied") != copied {
+			t.Errorf("%s: %v", reg.InstallationID, err)
+		}
+	}
+	w.beat(s)
+	w.pass(30 * time.Second)
+	s = w.registerAs(second) // the first is silent
+	_, err := w.svc.Register(t.Context(), first)
+	w.is("the first comes back", err, platform.ErrRunnerIDInUse)
+	w.beat(s)
+	s = w.registerAs(second) // its process was started again
+	w.ok(w.svc.Leave(t.Context(), s, nil))
+	w.registerAs(first)
+}
+
 func TestRegisterArguments(t *testing.T) {
 	w := newWorld(t)
 	for field, spoil := range map[string]func(*platform.Registration){

@@ -199,8 +199,10 @@ type AttemptRef struct {
 // Runner is a worker process.
 type Runner struct {
 	ID string
-	// InstallationID is random and stays with the runner's state directory;
-	// SessionID is new with each registration.
+	// InstallationID tells who holds the runner's state directory: up to the first dot
+	// it is the directory's, and that of any copy of it; behind that, the place's where
+	// it is locked. Two that are alive never have the same. SessionID is new with each
+	// registration.
 	InstallationID, SessionID   string
 	Version, Hostname, Executor string
 	Capabilities                api.Capabilities

@@ -35,7 +35,7 @@ func TestRegistration(t *testing.T) {
 	b.drain()
 	in := b.platform.registers[0]
 	c := in.GetCapabilities()
-	if in.GetRunnerId() != "test" || in.GetInstallationId() != mustOpen(t, b).InstallationID() || in.GetVersion() != "1.2.3" || in.GetExecutor() != "docker" {
+	if in.GetRunnerId() != "test" || in.GetInstallationId() != mustOpen(t, b).HolderID() || in.GetVersion() != "1.2.3" || in.GetExecutor() != "docker" {
 		t.Errorf("registered as %v", in)
 	}
 	if c.GetMaxConcurrentJobs() != 2 || c.GetCpuCores() != 2 || c.GetMemoryGb() != 4 || !slices.Equal(c.GetSupportedSimulationTypes(), []string{"basilisk"}) {

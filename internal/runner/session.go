@@ -91,7 +91,7 @@ func (s *session) request() *runnerv1.RegisterRequest {
 	c := s.r.cfg.Capabilities
 	return &runnerv1.RegisterRequest{
 		RunnerId:       s.r.cfg.RunnerID,
-		InstallationId: s.r.journal.InstallationID(),
+		InstallationId: s.r.journal.HolderID(),
 		Version:        s.r.deps.Version,
 		Hostname:       hostname,
 		Executor:       s.r.deps.Executor.Name(),

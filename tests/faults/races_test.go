@@ -4,6 +4,7 @@ package faults
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -20,6 +21,7 @@ var raceCells = []cell{
 	{name: "same_id_killed", verdict: missed, strike: sameIDKilled},
 	{name: "same_installation", quick: true, verdict: kept, strike: sameInstallation},
 	{name: "same_directory", quick: true, verdict: kept, strike: sameDirectory},
+	{name: "copied_directory", verdict: kept, strike: copiedDirectory},
 	{name: "claim_at_drain", quick: true, verdict: kept, furnish: claimAnswersHeld, strike: claimAtDrain},
 	{name: "claim_lost_at_stop", verdict: missed, furnish: claimAnswersHeld, strike: claimLostAtStop},
 	{name: "cancel_against_result", quick: true, verdict: kept, furnish: behindProxy, strike: cancelAgainstResult},
@@ -141,6 +143,23 @@ func sameDirectory(t *testing.T, s *site, v verdict) {
 	}
 	s.finish(t, batch)
 	s.judge(t, v, batch, 1)
+}
+
+// copiedDirectory: a second runner is started with a copy of the first's state directory.
+// It waits, and says why; the first does not notice.
+func copiedDirectory(t *testing.T, s *site, v verdict) {
+	batch := s.submit(t, 1, 0)
+	s.waitRunning(t, batch)
+	second := s.another(t, s.runner.ID)
+	stand.Must(t, os.CopyFS(filepath.Join(second.Dir, "state"), os.DirFS(filepath.Join(s.Dir, "state"))))
+	second.Start(t)
+	s.says(t, second, "its state directory was copied")
+	s.finish(t, batch)
+	s.judge(t, v, batch, 1)
+	leavesNothing(t, second)
+	if said := s.runner.Says(); strings.Contains(said, idInUse) || strings.Contains(said, "registering again") {
+		t.Errorf("the first was disturbed: %s", said)
+	}
 }
 
 // claimAnswersHeld holds the answers to the runner's first questions for jobs back.

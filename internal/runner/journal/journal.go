@@ -29,6 +29,7 @@ package journal
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -47,6 +48,7 @@ type Journal struct {
 	lock         *os.File
 	installation string
 	boot         string
+	place        string
 }
 
 const (
@@ -73,7 +75,12 @@ func Open(dir string) (*Journal, error) {
 		return nil, fmt.Errorf("state directory %s: %w", dir, err)
 	}
 	j := &Journal{dir: dir, lock: lock, boot: thisBoot()}
-	if err := j.prepare(); err != nil {
+	info, err := lock.Stat()
+	if err == nil {
+		j.place = placeOf(j.boot, info)
+		err = j.prepare()
+	}
+	if err != nil {
 		lock.Close()
 		return nil, err
 	}
@@ -121,8 +128,25 @@ func (j *Journal) sweep() error {
 	return nil
 }
 
-// InstallationID identifies this state directory for all time.
+// InstallationID identifies this state directory for all time, and any copy of it.
 func (j *Journal) InstallationID() string { return j.installation }
+
+// HolderID identifies whoever holds the lock on this state directory: it is the
+// InstallationID and, behind a dot, what tells the directory from its copies. Of two
+// processes with the same HolderID one has ended, since they have the same lock of the
+// same kernel. A copy has another, be it of the directory or of the whole machine, and
+// so has the directory itself once its host was started again.
+func (j *Journal) HolderID() string { return j.installation + "." + j.place }
+
+// placeOf is where a lock file is: in which boot of which kernel, and which file.
+func placeOf(boot string, lock fs.FileInfo) string {
+	var device, inode uint64
+	if st, ok := lock.Sys().(*syscall.Stat_t); ok {
+		device, inode = uint64(st.Dev), st.Ino //nolint:unconvert // narrower on other systems
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %d", boot, device, inode))
+	return hex.EncodeToString(sum[:8])
+}
 
 // Close gives the state directory free.
 func (j *Journal) Close() error { return j.lock.Close() }

@@ -18,9 +18,9 @@ const (
 	// ReasonUnknownSession comes with UNAUTHENTICATED: the session is not the
 	// runner's current one. The runner registers again.
 	ReasonUnknownSession = "UNKNOWN_SESSION"
-	// ReasonRunnerIDInUse comes with ALREADY_EXISTS: another installation
-	// heartbeats under this runner id. Two machines have the same name; a person
-	// has to give one of them another.
+	// ReasonRunnerIDInUse comes with ALREADY_EXISTS: another installation, or a copy
+	// of this one, heartbeats under this runner id. Two machines have the same name, or
+	// one is the other's clone; a person has to give one of them another.
 	ReasonRunnerIDInUse = "RUNNER_ID_IN_USE"
 	// ReasonStaleToken comes with FAILED_PRECONDITION: the attempt's token is not
 	// the job's current one. The runner drops what it wanted to say, for good.

@@ -239,7 +239,9 @@ func (x *Capabilities) GetDefaultMemoryBytes() int64 {
 type RegisterRequest struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	RunnerId string                 `protobuf:"bytes,1,opt,name=runner_id,json=runnerId,proto3" json:"runner_id,omitempty"`
-	// A random id that the runner keeps in its state directory.
+	// Tells who holds the runner's state directory: a random id that is kept there,
+	// and, behind a dot, one of the place where it is locked, which is another one in a
+	// copy and after a restart of the host. Two processes with the same cannot both live.
 	InstallationId string        `protobuf:"bytes,2,opt,name=installation_id,json=installationId,proto3" json:"installation_id,omitempty"`
 	Version        string        `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
 	Hostname       string        `protobuf:"bytes,4,opt,name=hostname,proto3" json:"hostname,omitempty"`

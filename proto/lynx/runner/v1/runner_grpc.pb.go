@@ -48,7 +48,7 @@ const (
 type RunnerServiceClient interface {
 	// Register makes the runner known and gives it a session. The same
 	// installation replaces its own earlier session at once; another installation
-	// with the same runner id is refused (ALREADY_EXISTS, RUNNER_ID_IN_USE) while
+	// with the same runner id, or a copy of the first, is refused (ALREADY_EXISTS, RUNNER_ID_IN_USE) while
 	// the first one's heartbeats are fresh.
 	Register(ctx context.Context, in *RegisterRequest, opts ...grpc.CallOption) (*RegisterResponse, error)
 	// ClaimJobs returns up to max_jobs attempts for this runner. With none to
@@ -209,7 +209,7 @@ func (c *runnerServiceClient) Leave(ctx context.Context, in *LeaveRequest, opts 
 type RunnerServiceServer interface {
 	// Register makes the runner known and gives it a session. The same
 	// installation replaces its own earlier session at once; another installation
-	// with the same runner id is refused (ALREADY_EXISTS, RUNNER_ID_IN_USE) while
+	// with the same runner id, or a copy of the first, is refused (ALREADY_EXISTS, RUNNER_ID_IN_USE) while
 	// the first one's heartbeats are fresh.
 	Register(context.Context, *RegisterRequest) (*RegisterResponse, error)
 	// ClaimJobs returns up to max_jobs attempts for this runner. With none to
