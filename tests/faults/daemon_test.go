@@ -28,8 +28,9 @@ var daemonCells = []cell{
 	{name: "killed", verdict: requeued, furnish: ownEngine(false), strike: restarted(syscall.SIGKILL)},
 	{name: "stopped_live_restore", verdict: kept, furnish: ownEngine(true), strike: restarted(syscall.SIGTERM)},
 	{name: "stopped", quick: true, verdict: requeued, furnish: ownEngine(false), strike: restarted(syscall.SIGTERM)},
-	{name: "ended_while_killed", verdict: failed, furnish: ownEngine(true), strike: endedMeanwhile(3)},
-	{name: "ended_while_killed_no_live_restore", verdict: failed, furnish: ownEngine(false), strike: endedMeanwhile(3)},
+	{name: "ended_while_killed", verdict: failed, furnish: ownEngine(true), strike: endedMeanwhile(3, nil)},
+	{name: "ended_while_killed_no_live_restore", verdict: failed, furnish: ownEngine(false), strike: endedMeanwhile(3, nil)},
+	{name: "forgets_an_end", verdict: failed, furnish: ownEngine(true), strike: endedMeanwhile(3, forgetEnd)},
 	{name: "forgets_a_start", verdict: requeued, furnish: ownEngine(true), strike: forgottenStart},
 	{name: "forgets_a_start_no_live_restore", verdict: requeued, furnish: ownEngine(false), strike: forgottenStart},
 	{name: "frozen", verdict: failed, furnish: ownEngine(false), strike: frozen},
@@ -64,8 +65,9 @@ func restarted(sig syscall.Signal) func(t *testing.T, s *site, v verdict) {
 	}
 }
 
-// endedMeanwhile has a job end while its killed engine is away.
-func endedMeanwhile(code int) func(t *testing.T, s *site, v verdict) {
+// endedMeanwhile has a job end while its killed engine is away, and something more
+// happen before the engine is back.
+func endedMeanwhile(code int, more func(t *testing.T, s *site)) func(t *testing.T, s *site, v verdict) {
 	return func(t *testing.T, s *site, v verdict) {
 		batch := s.submit(t, 1, code)
 		s.waitRunning(t, batch)
@@ -77,6 +79,9 @@ func endedMeanwhile(code int) func(t *testing.T, s *site, v verdict) {
 			}
 			return nil
 		})
+		if more != nil {
+			more(t, s)
+		}
 		s.daemon.Start(t)
 		s.finish(t, batch)
 		s.judge(t, v, batch, 1)

@@ -62,3 +62,15 @@ func (s *site) forgetStart(t *testing.T) {
 	stand.Must(t, err)
 	stand.Must(t, os.WriteFile(records[0], text, 0o600))
 }
+
+// forgetEnd takes from a dead engine's containerd what it wrote of its one container, as
+// one does that is killed when it has deleted the container's task and has not told its
+// own process for it to go. Nobody can hit that moment either.
+func forgetEnd(t *testing.T, s *site) {
+	t.Helper()
+	bundles, err := filepath.Glob(filepath.Join(filepath.Dir(s.engine), "exec/containerd/daemon/io.containerd.runtime.v2.task/moby/*"))
+	if err != nil || len(bundles) != 1 {
+		t.Fatalf("bundles %q, %v", bundles, err)
+	}
+	stand.Must(t, os.Rename(bundles[0], filepath.Join(s.Dir, "forgotten")))
+}
