@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -136,6 +137,32 @@ func empty(t *testing.T, dir, place string, uid int) (string, error) {
 	return string(out), err
 }
 
+// onThreadOfItsOwn calls do on a thread that ends with it, and waits for that end:
+// what do changes of its thread is gone then.
+func onThreadOfItsOwn(t *testing.T, do func()) {
+	t.Helper()
+	var tid int
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		if tid = unix.Gettid(); tid != os.Getpid() {
+			do()
+			return // and never unlocked: the thread goes
+		}
+		// The main thread would stay. While this has it, another goroutine can't.
+		defer runtime.UnlockOSThread()
+		tid = 0
+		onThreadOfItsOwn(t, do)
+	}()
+	<-done
+	for range time.Tick(time.Millisecond) {
+		if _, err := os.Stat("/proc/self/task/" + strconv.Itoa(tid)); err != nil {
+			return
+		}
+	}
+}
+
 // The fingerprint does not depend on how many threads there are, and changes with
 // the priority or the processors of one of them, and with a limit.
 func TestFingerprint(t *testing.T) {
@@ -164,18 +191,14 @@ func TestFingerprint(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			done := make(chan struct{})
-			go func() {
-				defer close(done)
-				runtime.LockOSThread() // and never unlocked: the thread goes
+			onThreadOfItsOwn(t, func() {
 				if err := change(); err != nil {
 					t.Error(err)
 				}
 				if fingerprint(self) == was {
 					t.Error("the fingerprint is the same")
 				}
-			}()
-			<-done
+			})
 		})
 	}
 	if got := fingerprint(1 << 30); got != "" {
