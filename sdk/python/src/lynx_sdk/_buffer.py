@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lynx_sdk._encode import Encoder
-from lynx_sdk._proto import telemetry_pb2
+from lynx_sdk._encode import Encoder, encode_head
 
 # A batch is full at so many bytes, some 1,500 values: each that is sent takes some
 # of the interpreter's time from the simulation.
@@ -91,13 +90,8 @@ class Buffer:
         """Give the open batch a number and the count of dropped samples, and queue it."""
         self._sequence += 1
         self._reported_dropped = self.dropped
-        head = telemetry_pb2.StreamRequest(
-            attempt_id=self._attempt_id,
-            sequence=self._sequence,
-            client_dropped_samples=self.dropped,
-        )
-        # Joining their bytes merges two messages.
-        payload = b"".join((head.SerializeToString(), *self._samples))
+        head = encode_head(self._attempt_id, self._sequence, self.dropped)
+        payload = b"".join((head, *self._samples))
         self._queue.append(Batch(self._sequence, len(self._samples), payload))
         self._queued_bytes += len(payload)
         self._open()

@@ -1,9 +1,9 @@
-"""How samples become bytes, quickly: a simulation may report at each of its steps.
+"""The bytes of ``lynx.telemetry.v1``, as the generated classes make and read them.
 
-A sample is encoded as an element of ``StreamRequest.samples``
-(``lynx.telemetry.v1``), as the generated classes would, which take four times as
-long: between its numbers, of eight bytes each, all samples of the same variables in
-the same units are the same bytes.
+By hand, for two reasons. A simulation may report at each of its steps, and a sample
+takes the classes four times as long: between its numbers, of eight bytes each, all
+samples of the same variables in the same units are the same bytes. And to import them
+takes longer than a short run's samples do.
 """
 
 from __future__ import annotations
@@ -14,6 +14,36 @@ from typing import Any
 
 # Of a simulation that never reports the same variables twice, so many are kept.
 _MAX_LAYOUTS = 100
+
+
+def encode_head(attempt_id: str, sequence: int, dropped: int) -> bytes:
+    """Encode a ``StreamRequest`` but its samples, which may follow in any number."""
+    return _text(b"\x0a", attempt_id) + _number(b"\x10", sequence) + _number(b"\x20", dropped)
+
+
+def decode_acknowledged(response: bytes) -> int:
+    """Read ``StreamResponse.acknowledged_sequence``. ValueError for what is no message.
+
+    Fields that a newer server may add are passed over.
+    """
+    acknowledged, at = 0, 0
+    while at < len(response):
+        tag, at = _read_varint(response, at)
+        kind = tag & 7
+        if kind == 0:
+            number, at = _read_varint(response, at)
+            if tag >> 3 == 1:
+                acknowledged = number
+        elif kind == 2:
+            size, at = _read_varint(response, at)
+            at += size
+        elif kind in (1, 5):
+            at += 8 if kind == 1 else 4
+        else:
+            raise ValueError(f"a telemetry acknowledgement has a field of kind {kind}")
+    if at > len(response):
+        raise ValueError("a telemetry acknowledgement is cut off")
+    return acknowledged
 
 
 class Encoder:
@@ -89,6 +119,25 @@ def _text(tag: bytes, text: str) -> bytes:
         raise TypeError(f"{text!r} is not a text")
     data = text.encode()
     return tag + _varint(len(data)) + data if data else b""
+
+
+def _number(tag: bytes, number: int) -> bytes:
+    """Encode a field of type uint64; 0 is left out."""
+    return tag + _varint(number) if number else b""
+
+
+def _read_varint(data: bytes, at: int) -> tuple[int, int]:
+    """Return the number at a place, and the place after it."""
+    number = 0
+    for shift in range(0, 70, 7):
+        if at >= len(data):
+            raise ValueError("a telemetry acknowledgement is cut off")
+        byte = data[at]
+        at += 1
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return number, at
+    raise ValueError("a telemetry acknowledgement has a number of more than 64 bits")
 
 
 def _varint(number: int) -> bytes:

@@ -226,11 +226,11 @@ class Telemetry:
             import grpc
 
             from lynx_sdk._buffer import Buffer
-            from lynx_sdk._proto import telemetry_pb2
+            from lynx_sdk._encode import decode_acknowledged
         except ImportError as err:
             self._say(f"telemetry is off: {err}")
             return
-        self._grpc, self._decode = grpc, telemetry_pb2.StreamResponse.FromString
+        self._grpc, self._decode = grpc, decode_acknowledged
         self._target = target
         self._buffer = Buffer(attempt_id, units, buffer_bytes)
         self._open_stream()
@@ -325,10 +325,10 @@ class Telemetry:
         """
         progress = False
         try:
-            for response in self._call:
+            for acknowledged in self._call:
                 progress = True
                 with self._changed:
-                    self._buffer.acknowledge(response.acknowledged_sequence)
+                    self._buffer.acknowledge(acknowledged)
                     self._changed.notify_all()
         except self._grpc.RpcError:
             return self._call.code(), progress
