@@ -329,7 +329,7 @@ func TestByHand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := writeShimConfig(spec); err != nil {
+	if err := errors.Join(writeShimConfig(spec), writeHosts(spec.RuntimeDir)); err != nil {
 		t.Fatal(err)
 	}
 	now := 0

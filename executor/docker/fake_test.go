@@ -155,7 +155,7 @@ func (d *daemon) serve(w http.ResponseWriter, r *http.Request, request, id strin
 	case "GET /info":
 		_, _ = io.WriteString(w, `{"ServerVersion":"20.10.24","Architecture":"x86_64","CgroupVersion":"1","CgroupDriver":"cgroupfs",`+
 			`"MemoryLimit":true,"SwapLimit":true,"PidsLimit":true,"CpuCfsQuota":true,"SecurityOptions":["name=seccomp,profile=default"],`+
-			`"Runtimes":{"runc":{"path":"runc"}},"NCPU":2}`)
+			`"Runtimes":{"runc":{"path":"runc"}},"DefaultRuntime":"runc","NCPU":2}`)
 	case "GET /images/{id}/json":
 		d.mu.Lock()
 		found := d.images[id]

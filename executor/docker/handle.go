@@ -180,7 +180,7 @@ func removeOwnFiles(dir string) {
 	if dir == "" {
 		return
 	}
-	for _, name := range []string{shimConfigFile, controlSocket} {
+	for _, name := range []string{hostsFile, shimConfigFile, controlSocket} {
 		_ = os.Remove(filepath.Join(dir, name))
 	}
 }

@@ -70,6 +70,9 @@ func (e *Executor) translate(spec executor.Spec, volumes, mountpoints []string) 
 		return createBody{}, err
 	}
 	mounts = append(mounts, covers(volumes, spec, mounts)...)
+	if e.offline(spec.Sandbox) {
+		mounts = append(mounts, hostsMount(spec, mounts)...)
+	}
 	init := false
 	host := container.HostConfig{
 		NetworkMode:    container.NetworkMode(spec.Sandbox.Network),
@@ -117,6 +120,8 @@ func (e *Executor) containerConfig(spec executor.Spec) container.Config {
 		WorkingDir:  "/",
 		StopSignal:  "SIGTERM",
 		Healthcheck: &container.HealthConfig{Test: []string{"NONE"}},
+		// The network none is named all the same: it is what to look for.
+		NetworkDisabled: e.offline(spec.Sandbox),
 		Labels: map[string]string{
 			labelRunner: e.cfg.RunnerID, labelBatch: spec.BatchID, labelJob: spec.JobID,
 			labelAttempt: spec.AttemptID, labelRuntimeDir: spec.RuntimeDir,

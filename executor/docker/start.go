@@ -39,7 +39,7 @@ func (e *Executor) once(ctx context.Context, attempt string, newOne func() (*han
 }
 
 // launch creates and starts a container, or takes up the one that is there.
-func (e *Executor) launch(ctx context.Context, spec executor.Spec) (*handle, error) {
+func (e *Executor) launch(ctx context.Context, spec executor.Spec) (h *handle, err error) {
 	select {
 	case e.starts <- struct{}{}:
 		defer func() { <-e.starts }()
@@ -49,6 +49,16 @@ func (e *Executor) launch(ctx context.Context, spec executor.Spec) (*handle, err
 	body, err := e.body(ctx, spec)
 	if err != nil {
 		return nil, err
+	}
+	if body.NetworkDisabled {
+		if err := writeHosts(spec.RuntimeDir); err != nil {
+			return nil, err
+		}
+		defer func() {
+			if h == nil {
+				_ = os.Remove(filepath.Join(spec.RuntimeDir, hostsFile))
+			}
+		}()
 	}
 	name := containerName(spec.AttemptID)
 	// What is in the way may only have been created, or be on its way out.

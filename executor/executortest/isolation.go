@@ -60,6 +60,9 @@ func checkNetwork(t *testing.T, f facts.Facts) {
 	if len(f.Interfaces) > 0 {
 		t.Errorf("has interfaces %v", f.Interfaces)
 	}
+	if !slices.Contains(f.Localhost, "127.0.0.1") || f.Loopback != "" {
+		t.Errorf("localhost is %v, and connecting there: %q", f.Localhost, f.Loopback)
+	}
 	for addr, problem := range f.Dials {
 		if !strings.Contains(problem, "network is unreachable") {
 			t.Errorf("dial of %s: %q, want that the network is unreachable", addr, problem)

@@ -34,6 +34,10 @@ type Facts struct {
 
 	// Interfaces are the network interfaces that are not loopback.
 	Interfaces []string
+	// Localhost are the addresses of that name. Loopback says how connecting to a
+	// listener of its own there went.
+	Localhost []string
+	Loopback  string
 	// Dials says how connecting to an address went.
 	Dials map[string]string
 	// Sockets are the unix sockets in the file system that let the job connect.
@@ -75,6 +79,8 @@ func Own() Facts {
 func Gather() Facts {
 	f := Own()
 	f.Interfaces, f.Dials = interfaces(), dials()
+	f.Localhost, _ = net.LookupHost("localhost")
+	f.Loopback = text(loopback())
 	f.Processes, f.Calls, f.Init = processes(), calls(), reachInit()
 	f.walk()
 	f.Executable = map[string]string{}
@@ -135,6 +141,19 @@ func interfaces() []string {
 // dials tries an address that is kept for documentation (RFC 5737), which a
 // machine with a default route sends out and one without refuses at once, the
 // cloud's metadata service, and a container bridge's usual gateway.
+func loopback() error {
+	l, err := net.Listen("tcp", "localhost:0")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = l.Close() }()
+	c, err := net.DialTimeout("tcp", l.Addr().String(), time.Second)
+	if err != nil {
+		return err
+	}
+	return c.Close()
+}
+
 func dials() map[string]string {
 	m := map[string]string{}
 	for _, addr := range []string{"192.0.2.1:9", "169.254.169.254:80", "172.17.0.1:22"} {
