@@ -87,7 +87,7 @@ ok  	internal/platform	12.3s
 func TestStudies(t *testing.T) {
 	for name, text := range map[string]string{
 		"empty": emptyStudy(3), "empty command": emptyCommand(3), "empty, shared": emptyShared(3), "claim": studyOf("type: "+claimType, 1),
-		"send": sendStudy(1000, 100), "ping": pingStudy(10), "breach": breachStudy(7), "breach, shared": breachShared(7),
+		"send": sendStudy(1000, 100), "ping": pingStudy(10), "breach": breachStudy(7), "breach, rash": rashStudy(7), "breach, shared": breachShared(7),
 	} {
 		if _, err := study.Parse([]byte(text), name); err != nil {
 			t.Errorf("%v", err)

@@ -36,9 +36,10 @@ func emptyStudy(runs int) string { return studyOf("entrypoint: empty", runs) }
 func emptyCommand(runs int) string { return studyOf("type: empty", runs) }
 func emptyShared(runs int) string  { return studyOf("entrypoint: empty.py", runs, shared) }
 
-// breachStudy has jobs that break a rule and stay, and breachShared the same as
-// Python scripts that share containers.
+// breachStudy has jobs that break a rule and stay, rashStudy has them do so as soon as
+// they run, and breachShared has Python scripts that share containers.
 func breachStudy(runs int) string  { return studyOf("entrypoint: breach", runs, breaking) }
+func rashStudy(runs int) string    { return studyOf("entrypoint: rash", runs, breaking) }
 func breachShared(runs int) string { return studyOf("entrypoint: breach.py", runs, breaking, shared) }
 
 // pingStudy has one job that sends a sample, waits until it is acknowledged, and so

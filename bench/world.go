@@ -95,7 +95,7 @@ func (w *world) build(ctx context.Context) error {
 	if err := errors.Join(cmd.Run(), os.Mkdir(w.path("work"), 0o755)); err != nil {
 		return fmt.Errorf("building the programs: %w", err)
 	}
-	for _, mode := range []string{"empty", "breach", "send", "ping"} {
+	for _, mode := range []string{"empty", "breach", "rash", "send", "ping"} {
 		if err := os.WriteFile(filepath.Join(w.dir, "work", mode), nil, 0o644); err != nil {
 			return err
 		}
@@ -248,8 +248,10 @@ func start(log, name string, args ...string) (*process, error) {
 	defer func() { _ = f.Close() }()
 	p := &process{cmd: exec.Command(name, args...), log: log, ended: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = f, f
-	// An interrupt of the terminal is for the benchmark, which stops this one.
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	// A session of its own, as a service has, of which the kernel may make a group that
+	// shares the CPU (sched(7), autogroup). An interrupt of the terminal is for the
+	// benchmark, which stops this one.
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}

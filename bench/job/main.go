@@ -2,7 +2,9 @@
 // last argument's file name says what it does:
 //
 //	empty    nothing
-//	breach   starts a child, sends a sample that breaks the study's rule, and stays
+//	breach   starts a child, sends a sample that breaks the study's rule after a while,
+//	         and stays
+//	rash     does the same at once
 //	send     sends samples as fast as they are taken, and reports how fast
 //	ping     sends a sample, waits until it is acknowledged, and reports how long
 //	receive  serves a bare gRPC stream that does nothing with samples but acknowledge
@@ -43,7 +45,9 @@ func run(mode string) error {
 	case "empty":
 		return nil
 	case "breach":
-		return breach()
+		return breach(300 * time.Millisecond)
+	case "rash":
+		return breach(0)
 	case "send":
 		return send()
 	case "ping":
@@ -73,8 +77,9 @@ func open(ctx context.Context) (telemetryv1.TelemetryService_StreamClient, error
 	return telemetryv1.NewTelemetryServiceClient(conn).Stream(ctx, grpc.WaitForReady(true))
 }
 
-// breach has a child, so that the end of the job is the end of a tree.
-func breach() error {
+// breach has a child, so that the end of the job is the end of a tree. after is the time
+// from the first sample, which breaks no rule, to the second.
+func breach(after time.Duration) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
@@ -87,6 +92,9 @@ func breach() error {
 		return err
 	}
 	for i, x := range []float64{0, 2} {
+		if i > 0 {
+			time.Sleep(after)
+		}
 		now := float64(time.Now().UnixMicro()) / 1e6
 		if err := stream.Send(&telemetryv1.StreamRequest{
 			Sequence: uint64(i + 1),

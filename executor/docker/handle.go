@@ -103,7 +103,7 @@ func (h *handle) Kill(ctx context.Context) (time.Time, error) {
 	}
 	h.killed.Store(true)
 	pause := engineKillAfter
-	if !h.killDirectly() {
+	if !h.killUrgently() {
 		pause = 0
 	}
 	ctx, cancel := context.WithTimeout(ctx, h.exec.cfg.CallTimeout)
@@ -134,22 +134,6 @@ func (h *handle) Kill(ctx context.Context) (time.Time, error) {
 			return time.Time{}, fmt.Errorf("attempt %s was told to die and still lives: %w", h.attempt, ctx.Err())
 		}
 	}
-}
-
-// killDirectly kills without the engine and says whether that can work.
-func (h *handle) killDirectly() bool {
-	if h.init != nil && h.init.kill() == nil {
-		// Else the rest of the container dies only after the last thread of its init,
-		// and all of it with a job's share of the CPU. It is worth trying only.
-		h.cgroup.Hurry()
-		cgroup.HurryProcess(h.init.pid)
-		if err := h.cgroup.Kill(); err != nil {
-			h.exec.log.Debug("the container's cgroup can't be killed", "attempt", h.attempt, "error", err)
-		}
-		h.cgroup.HurryProcesses()
-		return true
-	}
-	return h.control != nil && h.control.Kill() == nil
 }
 
 // Remove implements executor.Handle.

@@ -100,4 +100,25 @@ func (p *initProcess) wait() (time.Time, error) {
 	return at, err
 }
 
+// dead is wait on the calling thread, for a time. ok is false if the process still
+// lives then, or after close.
+func (p *initProcess) dead(within time.Duration) (at time.Time, ok bool) {
+	raw, err := p.fd.SyscallConn()
+	if err != nil {
+		return time.Time{}, false
+	}
+	err = raw.Control(func(fd uintptr) {
+		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		for deadline := time.Now().Add(within); ; {
+			n, err := unix.Poll(poll, max(0, int(time.Until(deadline).Milliseconds())))
+			at = time.Now()
+			ok = err == nil && n == 1
+			if !errors.Is(err, unix.EINTR) || !at.Before(deadline) {
+				return
+			}
+		}
+	})
+	return at, ok && err == nil
+}
+
 func (p *initProcess) close() { _ = p.fd.Close() }

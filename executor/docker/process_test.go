@@ -59,6 +59,29 @@ func TestInitProcess(t *testing.T) {
 	}
 }
 
+// TestInitProcessDead looks at a process that lives, at one that dies meanwhile, and
+// at one whose descriptor is closed.
+func TestInitProcessDead(t *testing.T) {
+	c := sleeper(t)
+	p, err := openInit(c.Process.Pid, fine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	if at, ok := p.dead(time.Millisecond); ok {
+		t.Errorf("it lives, and was dead at %v", at)
+	}
+	before := time.Now()
+	time.AfterFunc(time.Millisecond, func() { _ = p.kill() })
+	if at, ok := p.dead(time.Minute); !ok || at.Before(before) || at.After(time.Now()) {
+		t.Errorf("dead at %v (%v)", at, ok)
+	}
+	p.close()
+	if at, ok := p.dead(time.Minute); ok {
+		t.Errorf("nothing to look at, and it was dead at %v", at)
+	}
+}
+
 // TestInitProcessClosed ends a wait by closing.
 func TestInitProcessClosed(t *testing.T) {
 	p, err := openInit(sleeper(t).Process.Pid, fine)

@@ -158,15 +158,8 @@ func sleeper(t *testing.T) *exec.Cmd {
 func TestHurryProcesses(t *testing.T) {
 	c, bystander := sleeper(t), sleeper(t)
 	list := group(t, false, map[string]string{"pids/cgroup.procs": strconv.Itoa(c.Process.Pid)})
-	hurried := func(pid int) bool {
-		a, err := unix.SchedGetAttr(pid, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return (a.Policy == unix.SCHED_FIFO || a.Nice == -20) && a.Flags&unix.SCHED_FLAG_RESET_ON_FORK != 0
-	}
 	list.HurryProcesses()
-	if hurried(c.Process.Pid) != (os.Geteuid() == 0) || hurried(bystander.Process.Pid) {
+	if goesFirst(t, c.Process.Pid) != (os.Geteuid() == 0) || goesFirst(t, bystander.Process.Pid) {
 		t.Error("a member does not go first, or a bystander does")
 	}
 	_ = c.Process.Kill()

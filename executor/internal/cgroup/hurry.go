@@ -4,8 +4,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-
-	"golang.org/x/sys/unix"
 )
 
 // The largest weights, and no quota, of both versions.
@@ -34,10 +32,6 @@ func Outweigh(dir string) {
 	_ = Write(filepath.Join(dir, "cpu.weight"), mostWeight)
 }
 
-// lastSlice is what a thread that is to end asks for at a time, in nanoseconds, the
-// least that the kernel grants: who asks for less is sooner given it.
-const lastSlice = 100_000
-
 // mostHurried bounds what HurryProcesses costs; what a job has beyond makes do with
 // the weight.
 const mostHurried = 64
@@ -52,21 +46,15 @@ func (g *Group) HurryProcesses() {
 
 // HurryProcess lets a killed process die before what else runs here or, where that is
 // not this runner's to say, before its neighbours in its group. Each of its threads
-// has to run for that. What it forks in its last moment is as others are: where the
-// limit on processes can't be set to 0, a tree with precedence could outrun its end.
+// has to run for that.
 func HurryProcess(pid int) {
 	threads, err := os.ReadDir("/proc/" + strconv.Itoa(pid) + "/task")
 	if err != nil {
 		return
 	}
 	for _, t := range threads {
-		id, err := strconv.Atoi(t.Name())
-		if err != nil {
-			continue
-		}
-		const flags = unix.SCHED_FLAG_RESET_ON_FORK
-		if unix.SchedSetAttr(id, &unix.SchedAttr{Policy: unix.SCHED_FIFO, Flags: flags, Priority: 1}, 0) != nil {
-			_ = unix.SchedSetAttr(id, &unix.SchedAttr{Policy: unix.SCHED_NORMAL, Flags: flags, Nice: -20, Runtime: lastSlice}, 0)
+		if id, err := strconv.Atoi(t.Name()); err == nil {
+			_ = goFirst(id)
 		}
 	}
 }
