@@ -11,6 +11,9 @@ import (
 	"github.com/tetryx/lynx-runner/executor/internal/cgroup"
 )
 
+// cgroupMount is where the control groups of all versions are.
+const cgroupMount = "/sys/fs/cgroup"
+
 // controllers are those that something is read from or written to.
 var controllers = []string{"memory", "pids", "cpu", "cpuacct"}
 

@@ -366,3 +366,20 @@ func TestByHand(t *testing.T) {
 		t.Errorf("got %+v", f)
 	}
 }
+
+// TestGroupsOfABrokenStart: the groups of a container whose start was broken off go
+// with the container.
+func TestGroupsOfABrokenStart(t *testing.T) {
+	id, above := newID(), filepath.Join(cgroupMount, "pids") // of version 1
+	if _, err := os.Stat(above); err != nil {
+		above = cgroupMount
+	}
+	group := filepath.Join(above, "docker", id)
+	if err := os.MkdirAll(group, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	testExecutor(t).discard(id)
+	if _, err := os.Stat(group); err == nil {
+		t.Errorf("%s is there: %v", group, unix.Rmdir(group))
+	}
+}

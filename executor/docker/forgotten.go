@@ -29,12 +29,18 @@ import (
 // container's id, on the engine's machine alone: elsewhere nothing is found.
 
 // endForgotten ends what runs of a container that the engine does not run, and then its
-// keeper, without which containerd clears away the rest.
-func endForgotten(ctx context.Context, containerID string) error {
-	for {
+// keeper, without which containerd clears away the rest. What that leaves are groups.
+func (e *Executor) endForgotten(ctx context.Context, containerID string) error {
+	ctx, cancel := context.WithTimeout(ctx, e.cfg.CallTimeout)
+	defer cancel()
+	for told := false; ; told = true {
 		pids := forgotten("/proc", containerID)
 		if len(pids) == 0 {
+			removeGroups(cgroupMount, containerID)
 			return nil
+		}
+		if !told {
+			e.log.Warn("the engine has forgotten processes of a container; they are killed", "container", short(containerID), "processes", pids)
 		}
 		var errs []error
 		for _, pid := range pids {
@@ -56,31 +62,15 @@ const (
 	keeperGrace    = 500 * time.Millisecond
 )
 
-// endLeft ends what an engine that was away may have left of a container that has ended,
-// and removes its groups. A keeper may be on its way out.
+// endLeft is endForgotten for a container that has ended, whose keeper may be on its way
+// out.
 func (e *Executor) endLeft(ctx context.Context, containerID string) error {
-	for end := time.Now().Add(keeperGrace); ; {
-		pids := forgotten("/proc", containerID)
-		if len(pids) == 0 {
+	for end := time.Now().Add(keeperGrace); time.Now().Before(end) && len(forgotten("/proc", containerID)) > 0; {
+		if sleep(ctx, firstRetry) != nil {
 			break
 		}
-		if time.Now().Before(end) && sleep(ctx, firstRetry) == nil {
-			continue
-		}
-		e.log.Warn("the engine has left processes of a container that has ended; they are killed", "container", short(containerID), "processes", pids)
-		if err := e.endForgotten(ctx, containerID); err != nil {
-			return err
-		}
 	}
-	removeGroups("/sys/fs/cgroup", containerID)
-	return nil
-}
-
-// endForgotten is endForgotten with a deadline.
-func (e *Executor) endForgotten(ctx context.Context, containerID string) error {
-	ctx, cancel := context.WithTimeout(ctx, e.cfg.CallTimeout)
-	defer cancel()
-	return endForgotten(ctx, containerID)
+	return e.endForgotten(ctx, containerID)
 }
 
 // endForgotten is endForgotten of the handle's container, where nothing else can be

@@ -295,7 +295,7 @@ func (h *handle) hold(c container.InspectResponse) {
 		return
 	}
 	h.init = init
-	if h.cgroup, err = findCgroup("/proc", "/sys/fs/cgroup", pid, h.id); err != nil {
+	if h.cgroup, err = findCgroup("/proc", cgroupMount, pid, h.id); err != nil {
 		h.exec.log.Debug("the container's cgroup can't be read", "attempt", h.attempt, "error", err)
 	}
 }
@@ -306,6 +306,7 @@ func (h *handle) hold(c container.InspectResponse) {
 func (e *Executor) discard(id string) {
 	err := e.engine.remove(context.WithoutCancel(e.live), id)
 	if err == nil {
+		removeGroups(cgroupMount, id) // of a start that was broken off
 		return
 	}
 	e.log.Warn("a container cannot be removed; trying again", "container", short(id), "error", err)
