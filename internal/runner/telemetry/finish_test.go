@@ -92,7 +92,7 @@ func TestFinishWithAnEndedContext(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := listen(cfg.Socket, cfg.Log)
+	l, err := listen(cfg.Socket, cfg.Log, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +125,7 @@ func TestVerdictDoesNotWaitForTheDisk(t *testing.T) {
 	cfg.OnVerdict = func(v watchdog.Verdict, at time.Time) { announced <- at }
 	cfg.Log = slog.New(slog.DiscardHandler)
 	cfg.MaxLogBytes = defaultMaxLog
-	l, err := listen(cfg.Socket, cfg.Log)
+	l, err := listen(cfg.Socket, cfg.Log, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,7 +34,7 @@ type listener struct {
 
 // listen binds a unix socket that every user may connect to; who can reach it is
 // for the directory to say. A socket that an earlier process left is replaced.
-func listen(path string, log *slog.Logger) (*listener, error) {
+func listen(path string, log *slog.Logger, now func() time.Time) (*listener, error) {
 	if len(path) > maxSocketPath {
 		return nil, fmt.Errorf("telemetry socket %s: the path has %d bytes, of which Linux allows %d; choose a shorter runtime directory", path, len(path), maxSocketPath)
 	}
@@ -55,7 +55,7 @@ func listen(path string, log *slog.Logger) (*listener, error) {
 		return nil, fmt.Errorf("telemetry socket: %w", err)
 	}
 	return &listener{
-		UnixListener: l, connections: newConnections(log), log: log,
+		UnixListener: l, connections: newConnections(log, now), log: log,
 		marker: "@lynx-telemetry-" + rand.Text(), marked: make(chan struct{}),
 	}, nil
 }
@@ -109,6 +109,7 @@ func (l *listener) drain(ctx context.Context) error {
 // connections are those that are open.
 type connections struct {
 	log *slog.Logger
+	now func() time.Time
 	// accepted and resets are the paces of all of them together; slowed counts how
 	// often one had to wait.
 	accepted, resets pace
@@ -122,9 +123,9 @@ type connections struct {
 	closing bool
 }
 
-func newConnections(log *slog.Logger) *connections {
+func newConnections(log *slog.Logger, now func() time.Time) *connections {
 	return &connections{
-		log:      log,
+		log: log, now: now,
 		accepted: pace{burst: connectionBurst, interval: connectionInterval},
 		resets:   pace{burst: resetBurst, interval: resetInterval},
 		hurried:  make(chan struct{}), all: make(map[*conn]struct{}),
@@ -133,7 +134,7 @@ func newConnections(log *slog.Logger) *connections {
 
 // slow waits as long as a pace asks for.
 func (cs *connections) slow(p *pace) {
-	d := p.delay(time.Now())
+	d := p.delay(cs.now())
 	if d == 0 {
 		return
 	}

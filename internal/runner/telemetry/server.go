@@ -92,7 +92,7 @@ func Serve(cfg Config) (*Server, error) {
 	if cut > 0 {
 		cfg.Log.Warn("telemetry: cut a torn end off the log", "log", cfg.LogPath, "bytes", cut)
 	}
-	l, err := listen(cfg.Socket, cfg.Log)
+	l, err := listen(cfg.Socket, cfg.Log, cfg.Now)
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
