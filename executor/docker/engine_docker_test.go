@@ -226,7 +226,7 @@ func TestKilledGoesFirst(t *testing.T) {
 	for _, thread := range threads {
 		id, _ := strconv.Atoi(filepath.Base(thread))
 		a, err := unix.SchedGetAttr(id, 0)
-		if err != nil || a.Policy == unix.SCHED_NORMAL && a.Nice != -20 {
+		if err != nil || a.Policy != unix.SCHED_FIFO && a.Nice != -20 {
 			t.Errorf("thread %d: %+v, %v", id, a, err)
 		}
 	}

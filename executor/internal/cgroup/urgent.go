@@ -18,15 +18,10 @@ import (
 // to 0, a tree with precedence could outrun its end.
 var precedences = []unix.SchedAttr{
 	{Policy: unix.SCHED_FIFO, Flags: unix.SCHED_FLAG_RESET_ON_FORK, Priority: 1},
-	// Some kernels (CONFIG_RT_GROUP_SCHED) refuse the first in any group but the root.
-	// This is a reservation of a hundredth of a CPU, so that there is room for very
-	// many; who has used it up goes on with what nobody has reserved.
-	{
-		Policy: unix.SCHED_DEADLINE, Flags: unix.SCHED_FLAG_RESET_ON_FORK | unix.SCHED_FLAG_RECLAIM,
-		Runtime: uint64(time.Millisecond), Deadline: uint64(100 * time.Millisecond), Period: uint64(100 * time.Millisecond),
-	},
-	// Refused for want of room, or in a set of CPUs that is not all of them. The runtime
-	// is the least that is granted at a time: who asks for less is sooner given it.
+	// Some kernels (CONFIG_RT_GROUP_SCHED) refuse the first in any group but the root. A
+	// small reservation (SCHED_DEADLINE), which they grant, is no help: whoever has used
+	// it up is held back until the next. The runtime is the least that is granted at a
+	// time: who asks for less is sooner given it.
 	{Policy: unix.SCHED_NORMAL, Flags: unix.SCHED_FLAG_RESET_ON_FORK, Nice: -20, Runtime: uint64(100 * time.Microsecond)},
 }
 
