@@ -66,6 +66,7 @@ type LogStat struct {
 	// Written is everything that the job wrote; Dropped is what the cap cut out
 	// of the middle.
 	Written, Dropped int64
-	// Full says that some of it found no space on the disk, for a while or for good.
+	// Full says that some of it found no space on the disk, for a while or for good, or
+	// that the disk was full when the job had ended.
 	Full bool
 }

@@ -211,7 +211,9 @@ func (h *handle) follow(ctx context.Context, waiting exited) {
 	}
 	seen.killed, seen.ended, seen.brokeOff = h.killed.Load(), h.goneAt, h.brokeOff
 	if doubtful(seen) {
-		seen.signalled = h.exec.engine.killedByOthers(ctx, h.id, h.started)
+		// An engine that has been started again has forgotten whom it told to end.
+		told := seen.report != nil && seen.report.Forwarded != 0
+		seen.signalled = told || h.exec.engine.killedByOthers(ctx, h.id, h.started)
 	}
 	if seen.report == nil {
 		seen.logs, seen.logProblem = h.logs.finish()

@@ -110,7 +110,7 @@ func TestSignalsAreForwardedToTheJob(t *testing.T) {
 			d.want("signal", s.String())
 		}
 		d.tell("exit 2")
-		if report := r.finish(c); report.Code != 2 {
+		if report := r.finish(c); report.Code != 2 || report.Forwarded != int(unix.SIGUSR2) {
 			t.Errorf("report %+v", report)
 		}
 	})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"time"
@@ -107,11 +108,24 @@ func (s *supervisor) supervise(score oomScore) ExitReport {
 	}
 	s.link.start()
 	report := s.watch(pid, begin)
+	// The runner looks when it has the report: there may be space again by then.
+	full := diskFull(filepath.Dir(s.config.Stdout))
 	if s.telemetry != nil {
 		s.telemetry.drain()
 	}
 	report.Stdout, report.Stderr = s.stdout.stop(), s.stderr.stop()
+	report.Stdout.Full = report.Stdout.Full || full
 	return report
+}
+
+// full is what is left on a disk on which a job that writes a little can fail.
+const full = 256 << 10
+
+// diskFull reports whether a directory's disk has no space left. The outputs are on the
+// disk of the logs.
+func diskFull(dir string) bool {
+	var st unix.Statfs_t
+	return unix.Statfs(dir, &st) == nil && st.Bavail*uint64(st.Bsize) < full
 }
 
 // prepare opens what the job and its shim need later.
@@ -172,6 +186,7 @@ func (s *supervisor) watch(pid int, begin time.Time) (report ExitReport) {
 		select {
 		case sig := <-s.signals:
 			if forwarded[sig] {
+				report.Forwarded = int(sig.(unix.Signal))
 				_ = unix.Kill(-pid, sig.(unix.Signal))
 			}
 		case <-s.link.kills:

@@ -113,6 +113,8 @@ type ExitReport struct {
 	SetupError string `json:"setup_error,omitempty"`
 	// DeadlineKill says that the shim killed the job at its deadline.
 	DeadlineKill bool `json:"deadline_kill,omitempty"`
+	// Forwarded is the last signal that somebody sent the shim and the job got from it.
+	Forwarded int `json:"forwarded,omitempty"`
 	// CPUMicros is user plus system time of every reaped process, MaxRSSBytes the
 	// largest resident set of one of them.
 	CPUMicros   int64     `json:"cpu_micros"`
@@ -134,7 +136,7 @@ const (
 
 // LogReport counts one stream's bytes: everything written, and what the cap cut
 // out of the middle. Full says that some of it found no space on the disk, for a while
-// or for good.
+// or for good, or that the disk was full when the job had ended.
 type LogReport struct {
 	Written int64 `json:"written"`
 	Dropped int64 `json:"dropped"`
