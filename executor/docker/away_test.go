@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/tetryx/lynx-runner/executor"
+	"github.com/tetryx/lynx-runner/internal/shim"
 )
 
 // lose has the daemon do what is asked, and break off instead of answering.
@@ -126,6 +127,29 @@ func TestLostWhileStarting(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 			d.emptied()
+		})
+	}
+}
+
+// TestSignalledByOthers has the engine say that somebody else had it send
+// SIGTERM, as its shutdown does, or the shim, where the engine does not know any more;
+// the job then ends by it, properly reported.
+func TestSignalledByOthers(t *testing.T) {
+	event := []string{`{"Type":"container","Action":"kill","Actor":{"ID":"x","Attributes":{"signal":"15"}}}`}
+	for name, c := range map[string]struct {
+		events    []string
+		forwarded int
+		want      bool
+	}{"the engine tells": {event, 0, true}, "the shim tells": {nil, 15, true}, "nobody tells": {nil, 0, false}} {
+		t.Run(name, func(t *testing.T) {
+			d := newDaemon(t)
+			d.events = c.events
+			d.init = fakeInit{Report: &shim.ExitReport{Code: 143, Signal: 15, Forwarded: c.forwarded}, Code: 143}
+			h := mustStart(t, d.executor(), testSpec(t))
+			d.release("job-1")
+			if x := mustWait(t, h); x.ExternalKill != c.want || x.Signal != 15 {
+				t.Errorf("got %+v, want ExternalKill %v and signal 15", x, c.want)
+			}
 		})
 	}
 }

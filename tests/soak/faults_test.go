@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/tetryx/lynx-runner/tests/internal/stand"
 )
@@ -139,8 +140,11 @@ func fullDisk(sub string) func(t *testing.T, s *site, k strike) func(t *testing.
 		if w := k.worker(s); w != nil {
 			dir = filepath.Join(w.Dir, sub)
 		}
-		free := stand.Fill(t, dir)
-		return func(*testing.T) { free() }
+		from, free := time.Now(), stand.Fill(t, dir)
+		return func(*testing.T) {
+			free()
+			s.full = append(s.full, span{dir, from, time.Now()})
+		}
 	}
 }
 

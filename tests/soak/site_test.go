@@ -69,6 +69,13 @@ type site struct {
 	workers  map[string]*worker
 	services map[string]*service
 	tally    *tally
+	full     []span
+}
+
+// span is a time in which the disk of a directory was full.
+type span struct {
+	dir         string
+	from, until time.Time
 }
 
 // newSite starts everything. What is broken later is on disks of its own.
