@@ -70,6 +70,34 @@ func TestResultsOnAFullDisk(t *testing.T) {
 	}
 }
 
+// What is to be written on a disk that is full for a moment waits for space.
+func TestResultsOnADiskFullForAMoment(t *testing.T) {
+	b := newBench(t)
+	smallDisk(t, b.cfg.OutputRoot, "512k")
+	b.pace.space = patience
+	data := filepath.Join(attemptDir(b, 0), "output", "data")
+	b.executor.script = func(ctx context.Context, p *program) executor.Exit {
+		p.publish(ctx, 1, "orbit.radius_km", 7000, "km")
+		fill(t, data)
+		return exited(0)
+	}
+	b.start()
+	b.platform.submit(assignment("job", 0))
+	b.paused("output_root has no space left")
+	if err := os.Remove(data); err != nil {
+		t.Error(err)
+	}
+	result := b.platform.result("job-1")
+	if result.GetOutcome() != "completed" || len(result.GetWarnings()) > 0 {
+		t.Errorf("%s: %s, warnings %q", result.GetOutcome(), result.GetErrorMessage(), result.GetWarnings())
+	}
+	readManifest(t, result)
+	if _, err := os.Stat(filepath.Join(attemptDir(b, 0), "telemetry.parquet")); err != nil {
+		t.Error(err)
+	}
+	b.drain()
+}
+
 // A full disk of the runner's own state keeps no result back.
 func TestStateOnAFullDisk(t *testing.T) {
 	b := newBench(t)

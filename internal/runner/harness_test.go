@@ -49,7 +49,7 @@ type bench struct {
 var quickPace = pace{
 	call: 5 * time.Second, poll: 5 * time.Second, answer: 5 * time.Second, backoffMin: time.Millisecond, backoffMax: 20 * time.Millisecond,
 	usage: 5 * time.Millisecond, engine: patience, kill: 10 * time.Second, stop: 5 * time.Second, deliver: 5 * time.Second,
-	recheck: time.Second, look: 10 * time.Millisecond, ping: 5 * time.Second, gpus: 5 * time.Millisecond, table: time.Minute,
+	recheck: time.Second, look: 10 * time.Millisecond, ping: 5 * time.Second, gpus: 5 * time.Millisecond, table: time.Minute, space: 10 * time.Millisecond,
 	sickMin: 10 * time.Millisecond, sickMax: 100 * time.Millisecond,
 }
 

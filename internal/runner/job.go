@@ -89,6 +89,8 @@ type record struct {
 	leftOut   int
 	// diskFull says that the disk of the results was full then, or for the logs before.
 	diskFull bool
+	// waitsForSpace is since when its files wait for space on the disk.
+	waitsForSpace time.Time
 	// incomplete is what went wrong with the files after the end.
 	incomplete error
 	stderr     string // its last line
@@ -296,10 +298,10 @@ func (j *job) removeHandle(ctx context.Context, h executor.Handle) {
 func (j *job) conclude(ctx context.Context, rec *record) {
 	j.collect(ctx, rec)
 	j.tellOfDisk(rec)
-	outcome, result := j.writeUp(rec)
+	outcome, result := j.writeUp(ctx, rec)
 	if err := j.sync(ctx, rec, outcome); err != nil {
 		note(rec, "what it left is not safely on disk", err)
-		outcome, result = j.writeUp(rec)
+		outcome, result = j.writeUp(ctx, rec)
 	}
 	report := &runnerv1.ReportResultRequest{Attempt: j.ref(), Result: result}
 	fit(report)
@@ -317,10 +319,10 @@ func (j *job) conclude(ctx context.Context, rec *record) {
 
 // writeUp decides the outcome, writes the manifest and gives the files to their
 // owner.
-func (j *job) writeUp(rec *record) (api.Outcome, *runnerv1.Result) {
+func (j *job) writeUp(ctx context.Context, rec *record) (api.Outcome, *runnerv1.Result) {
 	outcome, message := classify(j.evidence(rec))
 	result := j.result(rec, outcome, message)
-	j.writeManifest(rec, result)
+	j.writeManifest(ctx, rec, result)
 	j.giveAway(rec, result)
 	return outcome, result
 }

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"math"
@@ -136,11 +137,11 @@ func limitsOf(s executor.Spec) manifestLimits {
 
 // writeManifest writes manifest.json. A failure is a warning in the result: the
 // result itself says the same.
-func (j *job) writeManifest(rec *record, result *runnerv1.Result) {
+func (j *job) writeManifest(ctx context.Context, rec *record, result *runnerv1.Result) {
 	if rec.paths.dir == "" {
 		return
 	}
-	err := func() error {
+	err := j.untilSpace(ctx, rec, func() error {
 		data, err := json.MarshalIndent(j.manifest(rec, result), "", "  ")
 		if err != nil {
 			return err
@@ -155,7 +156,7 @@ func (j *job) writeManifest(rec *record, result *runnerv1.Result) {
 			return errors.Join(err, os.Remove(rec.paths.manifest)) // half a manifest is worse than none
 		}
 		return nil
-	}()
+	})
 	if err != nil {
 		j.log.Warn("cannot write the manifest", "error", err)
 		result.Warnings = append(result.Warnings, "manifest.json could not be written: "+rec.paths.readable(sentence(err.Error())))

@@ -50,7 +50,30 @@ func (j *job) waitForHost() {
 // has found that there is space.
 func (j *job) tellOfDisk(rec *record) {
 	if rec.diskFull || errors.Is(rec.failure, syscall.ENOSPC) {
-		j.r.pause(pauseDisk, "output_root has no space left")
+		j.r.pauseForDisk()
+	}
+}
+
+func (r *Runner) pauseForDisk() { r.pause(pauseDisk, "output_root has no space left") }
+
+// untilSpace does what writes some of the attempt's files, and again while their disk
+// is full, so that one that is full for a moment costs no telemetry and no manifest. All
+// of an attempt's files together wait for no longer than pace.space. The runner takes no
+// new jobs meanwhile.
+func (j *job) untilSpace(ctx context.Context, rec *record, write func() error) error {
+	wait := j.r.pace.backoff()
+	for {
+		err := write()
+		if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
+			return err
+		}
+		j.r.pauseForDisk()
+		if rec.waitsForSpace.IsZero() {
+			rec.waitsForSpace = time.Now()
+		}
+		if time.Since(rec.waitsForSpace) > j.r.pace.space || !wait.wait(ctx) {
+			return err
+		}
 	}
 }
 

@@ -150,6 +150,7 @@ type pace struct {
 	sickAlone  time.Duration // for each where it is the only host
 	gpus       time.Duration // between two looks at GPUs that other runners have
 	table      time.Duration // the table of an attempt's telemetry may take so long
+	space      time.Duration // an attempt's files wait so long for space on the disk
 	stall      time.Duration // an upload that does not move for so long is tried again
 }
 
@@ -159,7 +160,7 @@ var defaultPace = pace{
 	usage: 500 * time.Millisecond, engine: 3 * time.Minute, kill: 30 * time.Second,
 	settle: 2 * time.Second, stop: 8 * time.Second, deliver: 2 * time.Second,
 	sickMin: 15 * time.Second, sickMax: 10 * time.Minute, sickAlone: time.Second,
-	look: 5 * time.Second, ping: 10 * time.Second, gpus: 500 * time.Millisecond, table: time.Minute, stall: 30 * time.Second,
+	look: 5 * time.Second, ping: 10 * time.Second, gpus: 500 * time.Millisecond, table: time.Minute, space: 10 * time.Second, stall: 30 * time.Second,
 }
 
 // New makes a runner and takes its state directory (an error that wraps

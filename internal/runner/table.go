@@ -19,7 +19,9 @@ func (j *job) writeTable(ctx context.Context, rec *record) {
 	}
 	bounded, cancel := context.WithTimeout(ctx, j.r.pace.table)
 	defer cancel()
-	err := telemetry.WriteParquet(bounded, rec.paths.telemetryLog, rec.paths.parquet)
+	err := j.untilSpace(bounded, rec, func() error {
+		return telemetry.WriteParquet(bounded, rec.paths.telemetryLog, rec.paths.parquet)
+	})
 	switch {
 	case err == nil:
 		rec.tabled = true
