@@ -131,6 +131,18 @@ func TestLostWhileStarting(t *testing.T) {
 	}
 }
 
+// TestEndedBeforeItIsKnown has the container end before the engine tells its process
+// id. What the shim reported is heard all the same.
+func TestEndedBeforeItIsKnown(t *testing.T) {
+	d := newDaemon(t)
+	d.endsFirst = true
+	d.init = fakeInit{Report: &shim.ExitReport{Code: 139, Signal: 11}, Code: 139, Hasty: true}
+	h := mustStart(t, d.executor(), testSpec(t))
+	if x := mustWait(t, h); x.Signal != 11 || len(x.Notes) > 0 {
+		t.Errorf("got %+v, want what the shim said", x)
+	}
+}
+
 // TestSignalledByOthers has the engine say that somebody else had it send
 // SIGTERM, as its shutdown does, or the shim, where the engine does not know any more;
 // the job then ends by it, properly reported.

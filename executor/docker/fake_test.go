@@ -41,6 +41,8 @@ type daemon struct {
 	init fakeInit
 	// shownPID is the pid that containers are said to have; 0 for the true one.
 	shownPID int
+	// endsFirst has containers end before the engine has said that they are started.
+	endsFirst bool
 }
 
 type fakeContainer struct {
@@ -292,6 +294,12 @@ func (d *daemon) start(w http.ResponseWriter, c *fakeContainer) {
 		c.status, c.pid = "exited", 0
 		close(c.ended)
 	}()
+	if d.endsFirst {
+		_ = stdin.Close()
+		d.mu.Unlock()
+		<-c.ended
+		d.mu.Lock()
+	}
 	w.WriteHeader(http.StatusNoContent)
 }
 

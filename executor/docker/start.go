@@ -283,11 +283,14 @@ func (e *Executor) newHandle(id, attempt, runtimeDir string) *handle {
 // engine's containers, goes on without.
 func (h *handle) hold(c container.InspectResponse) {
 	pid := c.State.Pid
+	if pid == 0 { // it has ended already
+		if h.control != nil {
+			h.control.ExpectFirst()
+		}
+		return
+	}
 	if h.control != nil {
 		h.control.Expect(pid)
-	}
-	if pid == 0 { // it has ended already
-		return
 	}
 	init, err := h.exec.open(pid, func() error { return isInitOf(h.id, pid) })
 	if err != nil {

@@ -82,6 +82,9 @@ func (s *Server) admit(conn *net.UnixConn) {
 
 // judge lets the shim in and closes anybody else's connection. s.mu is held.
 func (s *Server) judge(p peer) {
+	if s.expected == theFirst {
+		s.expected = p.pid
+	}
 	if p.pid != s.expected {
 		if s.refused++; worthLogging(s.refused) {
 			s.log.Warn("control connection of another process refused", "pid", p.pid, "expected", s.expected, "refused", s.refused)

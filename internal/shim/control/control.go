@@ -53,6 +53,9 @@ const (
 	// one is followed by floodPause.
 	floodAfter = 64
 	floodPause = 5 * time.Millisecond
+
+	// nobody and theFirst stand for a process id that is not known.
+	nobody, theFirst = -1, -2
 )
 
 // Server is the runner's end of one attempt's control connection. Its methods
@@ -70,7 +73,7 @@ type Server struct {
 
 	mu       sync.Mutex
 	closed   bool
-	expected int // the shim's process id; 0 until Expect
+	expected int // the shim's process id, or nobody, or theFirst; 0 until Expect
 	pending  []peer
 	refused  int // connections of other processes
 	current  *net.UnixConn
@@ -138,19 +141,28 @@ func removeSocket(path string) error {
 // come, are closed. The last call counts; an id below 1 lets nobody in.
 func (s *Server) Expect(pid int) {
 	if pid < 1 {
-		pid = -1
+		pid = nobody
 	}
+	s.expect(pid)
+}
+
+func (s *Server) expect(who int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return
 	}
-	s.expected = pid
+	s.expected = who
 	for _, p := range s.pending {
 		s.judge(p)
 	}
 	s.pending = nil
 }
+
+// ExpectFirst is Expect where the shim has ended before anybody could tell its process
+// id: it is that of the oldest connection, held or still to be accepted, since the shim
+// dials before there is a job that could.
+func (s *Server) ExpectFirst() { s.expect(theFirst) }
 
 // Hello is closed when the shim was first connected.
 func (s *Server) Hello() <-chan struct{} { return s.hello }
@@ -177,11 +189,9 @@ func (s *Server) Report() (shim.ExitReport, bool) {
 func (s *Server) Settle(limit time.Duration) {
 	s.mu.Lock()
 	read := s.read
-	if s.current == nil || s.said.exited {
-		read = nil
-	}
+	nothing := s.said.exited || s.current == nil && s.expected != theFirst
 	s.mu.Unlock()
-	if read == nil {
+	if nothing {
 		return
 	}
 	t := time.NewTimer(limit)

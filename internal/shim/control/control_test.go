@@ -169,6 +169,37 @@ func TestConnectionIsHeldUntilItsProcessIsKnown(t *testing.T) {
 	wait(t, "exit", s.Exited())
 }
 
+// A shim that ended before anybody could tell its process was the first to dial.
+func TestTheFirstIsExpected(t *testing.T) {
+	for name, early := range map[string]bool{"held before": true, "later": false} {
+		t.Run(name, func(t *testing.T) {
+			s, path := listen(t)
+			if !early {
+				s.ExpectFirst()
+			}
+			p := dial(t, path)
+			p.say(hello, started, exit(1))
+			_ = p.conn.Close()
+			if early {
+				held(t, s, 1)
+				stranger := exec.Command(os.Args[0])
+				stranger.Env = append(os.Environ(), dialEnv+"="+path)
+				output, err := stranger.StdoutPipe()
+				must(t, err)
+				must(t, stranger.Start())
+				held(t, s, 2)
+				s.ExpectFirst()
+				_, err = io.ReadAll(output) // to its end: it is refused
+				must(t, errors.Join(err, stranger.Wait()))
+			}
+			s.Settle(patience)
+			if report, ok := s.Report(); !ok || report.Code != 1 {
+				t.Errorf("report %+v, %v", report, ok)
+			}
+		})
+	}
+}
+
 // held waits until the server holds n connections.
 func held(t *testing.T, s *Server, n int) {
 	t.Helper()
