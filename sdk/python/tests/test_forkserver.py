@@ -26,9 +26,11 @@ class Server:
         path.write_text(script)
         ours, theirs = socket.socketpair()
         self.channel, self.answers = ours, ours.makefile()
-        # As the shim does: the channel is descriptor 3.
+        # As the shim does: the channel is descriptor 3, and no signal is ignored, whatever
+        # the tests were started with.
         launch = (
-            "import os, sys; os.dup2(int(sys.argv[1]), 3); "
+            "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
+            "os.dup2(int(sys.argv[1]), 3); "
             "os.execv(sys.executable, [sys.executable, *sys.argv[2:]])"
         )
         command = ["-m", "lynx_sdk.forkserver", f"--preload={preload}", "--", str(path), *arguments]
