@@ -2,11 +2,13 @@ package docker
 
 import (
 	"errors"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -140,6 +142,44 @@ func TestEndedBeforeItIsKnown(t *testing.T) {
 	h := mustStart(t, d.executor(), testSpec(t))
 	if x := mustWait(t, h); x.Signal != 11 || len(x.Notes) > 0 {
 		t.Errorf("got %+v, want what the shim said", x)
+	}
+}
+
+// TestReportKeptForARunnerThatWasAway has a report beside the logs and none over the
+// connection. It counts as that one would, and is gone in any case.
+func TestReportKeptForARunnerThatWasAway(t *testing.T) {
+	for name, c := range map[string]struct {
+		text   string
+		signal int
+		note   string
+	}{
+		"kept":         {`{"code":139,"signal":11,"stdout":{"written":7,"dropped":0},"stderr":{"written":0,"dropped":0}}` + "\n", 11, ""},
+		"forged":       {`{"code":0}` + "\n", 0, "the engine recorded 139"},
+		"half of it":   {`{"code":139,"sig`, 0, "report is missing"},
+		"not a report": {"[]\n", 0, "report is missing"},
+		"nothing":      {"", 0, "report is missing"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDaemon(t)
+			d.init = fakeInit{Code: 139, Hasty: true}
+			spec := testSpec(t)
+			path := filepath.Join(spec.LogDir, ".exit.json")
+			if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			h := mustStart(t, d.executor(), spec)
+			d.release("job-1")
+			x := mustWait(t, h)
+			if notes := strings.Join(x.Notes, "\n"); x.Code != 139 || x.Signal != c.signal || !strings.Contains(notes, c.note) || (c.note == "") != (notes == "") {
+				t.Errorf("got %+v, want signal %d and a note %q", x, c.signal, c.note)
+			}
+			if c.signal != 0 && x.Logs.Stdout.Written != 7 {
+				t.Errorf("logs %+v", x.Logs)
+			}
+			if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("left behind: %v", err)
+			}
+		})
 	}
 }
 

@@ -209,6 +209,9 @@ func (h *handle) follow(ctx context.Context, waiting exited) {
 	case err != nil:
 		seen.lost = err.Error()
 	}
+	if kept := h.logs.takeReport(); seen.report == nil {
+		seen.report = kept
+	}
 	seen.killed, seen.ended, seen.brokeOff = h.killed.Load(), h.goneAt, h.brokeOff
 	if doubtful(seen) {
 		// An engine that has been started again has forgotten whom it told to end.

@@ -448,6 +448,7 @@ func TestShimConfiguration(t *testing.T) {
 		Argv: []string{"/job"}, Env: []string{"A=b"}, Dir: "/lynx/work",
 		ControlSocket: "/lynx/run/control.sock", TelemetrySocket: "/lynx/run/telemetry.sock", TelemetryListen: "127.0.0.1:50051",
 		Stdout: "/lynx/log/stdout.log", Stderr: "/lynx/log/stderr.log", LogHead: 1 << 20, LogTail: 1 << 20, KillAfterMillis: 3_610_000,
+		Report: "/lynx/log/.exit.json",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("shim.json (-want +got):\n%s", diff)

@@ -15,6 +15,21 @@ type logs struct {
 	head, tail int64
 }
 
+// reportFile is the name of the shim's report beside the logs.
+const reportFile = ".exit.json"
+
+// takeReport is what the shim kept for a runner that was away; nil if it did not.
+func (l logs) takeReport() *shim.ExitReport {
+	if l.dir == "" {
+		return nil
+	}
+	report, err := shim.TakeReport(filepath.Join(l.dir, reportFile))
+	if err != nil {
+		return nil
+	}
+	return &report
+}
+
 // finish puts the logs together where the shim was killed before it could, and
 // counts them. The problem is a sentence; empty if there was none. No process of
 // the attempt may live.

@@ -36,10 +36,10 @@ func TestServeRequest(t *testing.T) {
 		t.Errorf("a container of its own and one that serves (-own +serving):\n%s", diff)
 	}
 	was, is := shimConfig(testSpec(t)), shimConfig(spec)
-	if !is.Serve || is.Stdout != "/lynx/output/log/stdout.log" || is.Stderr != "/lynx/output/log/stderr.log" {
+	if !is.Serve || is.Report != "" || is.Stdout != "/lynx/output/log/stdout.log" || is.Stderr != "/lynx/output/log/stderr.log" {
 		t.Errorf("the shim is told %+v", is)
 	}
-	is.Serve, is.Stdout, is.Stderr = was.Serve, was.Stdout, was.Stderr
+	is.Serve, is.Report, is.Stdout, is.Stderr = was.Serve, was.Report, was.Stdout, was.Stderr
 	if diff := cmp.Diff(was, is); diff != "" {
 		t.Errorf("the shim is told otherwise (-own +serving):\n%s", diff)
 	}

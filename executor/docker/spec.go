@@ -213,6 +213,7 @@ func shimConfig(spec executor.Spec) shim.Config {
 		Stdout:        executor.ContainerLog + "/" + stdoutLog,
 		Stderr:        executor.ContainerLog + "/" + stderrLog,
 		LogHead:       spec.LogHead, LogTail: spec.LogTail,
+		Report: executor.ContainerLog + "/" + reportFile,
 	}
 	if spec.WorkDir != "" {
 		c.Dir = executor.ContainerWork
@@ -226,7 +227,7 @@ func shimConfig(spec executor.Spec) shim.Config {
 	}
 	c.RunnerLossMillis = spec.RunnerLoss.Milliseconds()
 	if spec.Serve {
-		c.Serve = true
+		c.Serve, c.Report = true, "" // it has no directory of its own to keep it in
 		c.Stdout, c.Stderr = executor.ServedLog+"/"+stdoutLog, executor.ServedLog+"/"+stderrLog
 		if spec.WorkDir == "" {
 			c.Dir = executor.ServedOutput

@@ -63,6 +63,8 @@ func (c Config) check() error {
 		return fmt.Errorf("runner_loss_millis: %d must not be negative", c.RunnerLossMillis)
 	case c.ReportFD < 0 || c.ReportFD > 0 && c.ReportFD < 3:
 		return fmt.Errorf("report_fd: %d must be 0 or above 2", c.ReportFD)
+	case c.Report != "" && !filepath.IsAbs(c.Report):
+		return fmt.Errorf("report: %q is not an absolute path", c.Report)
 	}
 	for _, kv := range c.Env {
 		if strings.IndexByte(kv, '=') < 1 {

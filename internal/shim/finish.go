@@ -3,6 +3,7 @@ package shim
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math"
 	"os"
@@ -45,6 +46,28 @@ func FinishLog(path string, head, tail int64) (LogReport, error) {
 		}
 	}
 	return report, nil
+}
+
+// TakeReport reads the report that the shim kept in a file of the job's directory
+// (Config.Report), and removes the file. As with FinishLog, the file is the job's to
+// tamper with: what is none, or no report, is an error.
+func TakeReport(path string) (ExitReport, error) {
+	root, err := os.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		return ExitReport{}, fmt.Errorf("take report: %w", err)
+	}
+	defer root.Close() //nolint:errcheck // a directory, nothing to lose
+	name := filepath.Base(path)
+	f, err := openOwn(root, name, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW)
+	if err != nil {
+		return ExitReport{}, fmt.Errorf("take report: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, MaxLine))
+	if err = errors.Join(err, root.Remove(name)); err != nil {
+		return ExitReport{}, fmt.Errorf("take report: %w", err)
+	}
+	return ReadReport(data)
 }
 
 // recover finds out from the files how far the shim had got, and does the rest.

@@ -37,6 +37,7 @@ func Main(configPath string) (exitCode int) {
 		link.connect(connectLimit)
 	}
 	var report ExitReport
+	kept := config.reportFile()
 	if err != nil {
 		report = setupFailed(err)
 	} else {
@@ -48,7 +49,7 @@ func Main(configPath string) (exitCode int) {
 		}
 	}
 	report.ExecError, report.SetupError = bounded(report.ExecError), bounded(report.SetupError)
-	config.keep(report)
+	keep(kept, report)
 	link.exit(report, ackLimit)
 	return report.Code
 }

@@ -46,6 +46,9 @@ type Config struct {
 	// that is away when the job ends; 0 is none. A descriptor, because the file
 	// can so be one that the job's user can neither open nor find.
 	ReportFD int `json:"report_fd,omitempty"`
+	// Report is the path of such a file where no descriptor can be passed on. The shim
+	// makes it. It is the job's to tamper with, as the logs are.
+	Report string `json:"report,omitempty"`
 }
 
 // Rlimit is one resource limit, by its number (getrlimit(2)).

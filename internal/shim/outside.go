@@ -1,6 +1,7 @@
 package shim
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -25,19 +26,36 @@ func (c Config) limit() error {
 	return nil
 }
 
-// keep writes the report to the descriptor that waits for it, as one line: what
-// lacks the line's end was not written whole. There is nobody to tell an error.
-func (c Config) keep(report ExitReport) {
-	if c.ReportFD == 0 {
-		return
+// reportSpace is what a file for the report takes of the disk from the job's start on:
+// the disk may be full at its end. Few reports are longer. It is written, because no job
+// may call fallocate, nor its shim.
+const reportSpace = 4 << 10
+
+// reportFile is where the report is to be kept; nil for nowhere. There is nobody to tell
+// an error.
+func (c Config) reportFile() *os.File {
+	if c.ReportFD != 0 {
+		return os.NewFile(uintptr(c.ReportFD), "report")
 	}
-	line, err := json.Marshal(report)
+	if c.Report == "" || c.Serve {
+		return nil
+	}
+	f, err := os.OpenFile(c.Report, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
-		return
+		return nil
 	}
-	f := os.NewFile(uintptr(c.ReportFD), "report")
+	_, _ = f.Write(bytes.Repeat([]byte(" "), reportSpace))
+	return f
+}
+
+// keep writes the report to the file that waits for it, as one line: what lacks the
+// line's end was not written whole.
+func keep(f *os.File, report ExitReport) {
 	if f == nil {
 		return
 	}
-	_, _ = f.WriteAt(append(line, '\n'), 0)
+	if line, err := json.Marshal(report); err == nil {
+		n, _ := f.WriteAt(append(line, '\n'), 0)
+		_ = f.Truncate(int64(n))
+	}
 }

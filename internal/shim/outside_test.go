@@ -2,6 +2,8 @@ package shim_test
 
 import (
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -64,6 +66,51 @@ func TestReportIsNotTheJobs(t *testing.T) {
 	_, text := runOutside(t, shim.Config{Argv: []string{"sh", "-c", script}, ReportFD: 3})
 	if strings.Contains(text, "forged") || !strings.Contains(text, `"code":`) {
 		t.Errorf("report %q", text)
+	}
+}
+
+// Where no descriptor can be passed on, the report is in a file that has its space from
+// the beginning: the disk may be full when the job has ended, and nobody there to ask.
+func TestReportIsKeptOnAFullDisk(t *testing.T) {
+	p := places(t)[0]
+	r := newRun(t, p, "sh", "-c", "cat /dev/zero > log/fill; exit 3")
+	logs := filepath.Dir(r.config.Stdout)
+	if err := unix.Mount("tmpfs", logs, "tmpfs", 0, "mode=777,size=512k"); err != nil {
+		t.Skipf("needs the right to mount a small file system: %v", err)
+	}
+	t.Cleanup(func() { must(t, unix.Unmount(logs, unix.MNT_DETACH)) })
+	r.config.Report = filepath.Join(logs, "report.json")
+	must(t, r.runner.Close())
+	r.start()
+	if status := r.status(); status != 3 {
+		t.Errorf("exit status %d", status)
+	}
+	report, err := shim.TakeReport(r.config.Report)
+	if err != nil || report.Code != 3 || !report.Stdout.Full {
+		t.Errorf("report %+v, %v", report, err)
+	}
+	if _, err := os.Lstat(r.config.Report); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("left behind: %v", err)
+	}
+}
+
+// What the job puts in the report's place is not followed, and not waited for.
+func TestReportThatIsTheJobs(t *testing.T) {
+	for name, plant := range map[string]func(path string) error{
+		"a link":          func(path string) error { return os.Symlink("/etc/hostname", path) },
+		"a pipe":          func(path string) error { return unix.Mkfifo(path, 0o600) },
+		"a directory":     func(path string) error { return os.Mkdir(path, 0o700) },
+		"nothing":         func(string) error { return nil },
+		"no report":       func(path string) error { return os.WriteFile(path, []byte("code: 0\n"), 0o600) },
+		"a file of zeros": func(path string) error { return errors.Join(os.WriteFile(path, nil, 0o600), os.Truncate(path, 1<<40)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "report.json")
+			must(t, plant(path))
+			if report, err := shim.TakeReport(path); err == nil {
+				t.Errorf("report %+v", report)
+			}
+		})
 	}
 }
 

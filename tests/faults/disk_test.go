@@ -26,7 +26,8 @@ var diskCells = []cell{
 	{name: "outputs_before_claim", verdict: kept, furnish: smallDisk("output"), strike: fullBeforeClaim("output", "output_root")},
 	{name: "state_before_claim", verdict: kept, furnish: smallDisk("state"), strike: fullBeforeClaim("state", "state_dir")},
 	{name: "outputs_while_running", quick: true, verdict: requeued, furnish: smallDisk("output"), strike: fullOutputs},
-	{name: "outputs_until_the_end", verdict: requeued, furnish: smallDisk("output"), strike: fullUntilTheEnd},
+	{name: "outputs_until_the_end", verdict: requeued, furnish: smallDisk("output"), strike: fullUntilTheEnd(runnerFrozen)},
+	{name: "outputs_without_a_runner", verdict: requeued, furnish: smallDisk("output"), strike: fullUntilTheEnd(runnerKilled)},
 	{name: "state_while_running", quick: true, verdict: failed, furnish: smallDisk("state"), strike: fullState},
 	{name: "telemetry_while_running", quick: true, verdict: requeued, furnish: smallDisk("output"), strike: fullTelemetry},
 	{name: "database_longer_than_a_lease", verdict: kept, furnish: ownDisks, strike: fullDatabase},
@@ -70,26 +71,40 @@ func fullOutputs(t *testing.T, s *site, v verdict) {
 	s.judge(t, v, batch, 1)
 }
 
-// fullUntilTheEnd: a job fails on a full disk, which has space again when the runner
-// comes to know.
-func fullUntilTheEnd(t *testing.T, s *site, v verdict) {
-	batch := s.Submit(t, `
+// fullUntilTheEnd: a job fails on a full disk, which has space again when the runner,
+// which is kept away, comes to know.
+func fullUntilTheEnd(away func(t *testing.T, s *site) (back func())) func(t *testing.T, s *site, v verdict) {
+	return func(t *testing.T, s *site, v verdict) {
+		batch := s.Submit(t, `
 simulation: {name: Faults, version: 1.0.0, type: command, command: [/job, '0', '0', '0']}
 monte_carlo: {runs: 1, sampling_method: random, seed: 1}
 `)
-	s.waitReady(t, batch, 1)
-	word := filepath.Join(s.ready(batch)[0], "output", "go")
-	stand.Must(t, os.WriteFile(word+".1", nil, 0o644)) // that takes space
-	s.runner.Signal(t, syscall.SIGSTOP)
-	free := stand.Fill(t, filepath.Join(s.Dir, "output"))
-	stand.Must(t, os.Rename(word+".1", word))
-	s.untilJobsEnd(t)
-	free()
-	s.runner.Signal(t, syscall.SIGCONT)
-	s.finish(t, batch)
-	if r := s.Results(t, batch)[0]; stand.Outcome(r) != v.outcome || r.Requeues != 1 || r.Retries != 0 {
-		t.Errorf("%s after %d requeues: %s", stand.Outcome(r), r.Requeues, stand.Message(r))
+		s.waitReady(t, batch, 1)
+		word := filepath.Join(s.ready(batch)[0], "output", "go")
+		stand.Must(t, os.WriteFile(word+".1", nil, 0o644)) // that takes space
+		back := away(t, s)
+		free := stand.Fill(t, filepath.Join(s.Dir, "output"))
+		stand.Must(t, os.Rename(word+".1", word))
+		s.untilJobsEnd(t)
+		free()
+		back()
+		s.finish(t, batch)
+		if r := s.Results(t, batch)[0]; stand.Outcome(r) != v.outcome || r.Requeues != 1 || r.Retries != 0 {
+			t.Errorf("%s after %d requeues: %s, warnings %q", stand.Outcome(r), r.Requeues, stand.Message(r), r.Warnings)
+		}
 	}
+}
+
+// runnerFrozen: the runner stands still.
+func runnerFrozen(t *testing.T, s *site) (back func()) {
+	s.runner.Signal(t, syscall.SIGSTOP)
+	return func() { s.runner.Signal(t, syscall.SIGCONT) }
+}
+
+// runnerKilled: the runner is killed, and started again.
+func runnerKilled(t *testing.T, s *site) (back func()) {
+	s.runner.Kill(t)
+	return func() { s.runner.Start(t) }
 }
 
 // fullState: a job ends while the runner can write down nothing about it.
