@@ -48,7 +48,12 @@ func (l lander) fly(interval float64, report func(instant)) landing {
 	lit := f.now
 	flow := l.thrust / (l.impulse * standardGravity)
 	if lit.altitude > 0 && l.propellant > 0 {
-		f.phase(l.thrust, flow, func(s instant) float64 { return min(s.altitude, s.speed, s.mass-l.dryMass) })
+		f.phase(l.thrust, flow, func(s instant) float64 {
+			if s.time == lit.time { // it may hang still there, and fall all the same
+				return min(s.altitude, s.mass-l.dryMass)
+			}
+			return min(s.altitude, s.speed, s.mass-l.dryMass)
+		})
 	}
 	cut := f.now
 	result := landing{burn: cut.time - lit.time, fuel: cut.mass - l.dryMass}

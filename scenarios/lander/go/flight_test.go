@@ -79,6 +79,7 @@ func TestKnownFlights(t *testing.T) {
 		"too late":          {with(func(l *lander) { l.ignition = 300 }), func(l landing) bool { return l.touchdown.speed > 10 && l.fuel > 0 }},
 		"never lit":         {with(func(l *lander) { l.ignition = 0 }), func(l landing) bool { return l.burn == 0 && near(l.touchdown.speed, math.Sqrt(900+2*1.62*2000), 1e-9) }},
 		"lit at once":       {with(func(l *lander) { l.ignition = 5000 }), func(l landing) bool { return l.burn > 0 }},
+		"lit at rest":       {with(func(l *lander) { l.ignition, l.speed, l.thrust = 5000, 0, 500 }), func(l landing) bool { return l.burn > 0 }},
 		"out of propellant": {with(func(l *lander) { l.propellant = 20 }), func(l landing) bool { return math.Abs(l.fuel) < 1e-5 && l.touchdown.speed > 10 }},
 		"no propellant":     {with(func(l *lander) { l.propellant = 0 }), func(l landing) bool { return l.burn == 0 }},
 		"too weak":          {with(func(l *lander) { l.thrust = 1000 }), func(l landing) bool { return l.touchdown.speed > 30 }},
