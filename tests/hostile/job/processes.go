@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -89,13 +90,14 @@ func processHolder() {
 }
 
 // processZombies leaves hundreds of dead children to whoever takes them, and as
-// many of its own.
+// many of its own. Where the limit is reached it waits for the dead to be taken.
 func processZombies() {
 	made := 0
-	for range 40 {
+	for end := time.Now().Add(10 * time.Second); made < 40 && time.Now().Before(end); {
 		pid, err := fork()
 		if err != 0 {
-			break
+			time.Sleep(time.Millisecond)
+			continue
 		}
 		if pid == 0 {
 			for range 4 {
