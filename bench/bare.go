@@ -19,6 +19,9 @@ import (
 type bare struct {
 	engine       *client.Client
 	work, output string
+	// alone has the engine leave the network alone (NetworkDisabled), as executor/docker
+	// does: the container has the same then, and is made sooner.
+	alone bool
 }
 
 // rate is the containers per second of that many, some at a time.
@@ -83,9 +86,8 @@ func (b *bare) config() *container.Config {
 	return &container.Config{
 		Image: image, User: "61234:61234", WorkingDir: "/lynx/work",
 		Entrypoint: []string{"/lynx/work/job"}, Cmd: []string{"/lynx/work/empty"},
-		Env: []string{"HOME=/lynx/home", "TMPDIR=/tmp", "LANG=C.UTF-8", "TETRYX_OUTPUT_DIR=/lynx/output"},
-		// Quicker, and as much of a network: executor/docker does the same.
-		NetworkDisabled: true,
+		Env:             []string{"HOME=/lynx/home", "TMPDIR=/tmp", "LANG=C.UTF-8", "TETRYX_OUTPUT_DIR=/lynx/output"},
+		NetworkDisabled: b.alone,
 	}
 }
 

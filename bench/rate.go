@@ -40,30 +40,39 @@ func (w *world) rates(ctx context.Context, slots int, o options, job, batch *own
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, r.stop()) }()
-	peer := &bare{engine: w.engine, work: w.path("work"), output: output}
+	plain := &bare{engine: w.engine, work: w.path("work"), output: output}
+	alone := new(*plain)
+	alone.alone = true
 	jobs := o.jobs * min(slots, runtime.NumCPU())
-	var ours, peers, shared []float64
+	var ours, shared []float64
+	peers := map[*bare][]float64{}
 	for range min(o.reps, ratePairs) {
 		rate, err := w.rate(ctx, r, emptyCommand(jobs), jobs, job)
 		if err != nil {
 			return nil, err
 		}
 		ours = append(ours, rate)
-		if rate, err = peer.rate(ctx, jobs, slots); err != nil {
-			return nil, fmt.Errorf("the bare client: %w", err)
+		for _, peer := range []*bare{plain, alone} {
+			if rate, err = peer.rate(ctx, jobs, slots); err != nil {
+				return nil, fmt.Errorf("the bare client: %w", err)
+			}
+			peers[peer] = append(peers[peer], rate)
 		}
-		peers = append(peers, rate)
 		if rate, err = w.rate(ctx, r, emptyShared(4*jobs), 4*jobs, batch); err != nil {
 			return nil, err
 		}
 		shared = append(shared, rate)
 	}
-	ratio := ratios(ours, peers)
+	ratio, closest := ratios(ours, peers[plain]), ratios(ours, peers[alone])
 	return []line{
 		{
 			what:  fmt.Sprintf("empty jobs, %d at a time, a container each, against a bare client of the engine's API", slots),
-			bound: "≥ 0.85 ×", ours: spread(ours, "%.1f", "jobs/s"), peer: spread(peers, "%.1f", "jobs/s"),
+			bound: "≥ 0.85 ×", ours: spread(ours, "%.1f", "jobs/s"), peer: spread(peers[plain], "%.1f", "jobs/s"),
 			held: holds(median(ratio) >= 0.85, spread(ratio, "%.2f", "×")),
+		},
+		{
+			what: "the same, against one that has the engine leave the network alone, as Lynx does",
+			ours: spread(ours, "%.1f", "jobs/s"), peer: spread(peers[alone], "%.1f", "jobs/s"), held: spread(closest, "%.2f", "×"),
 		},
 		{
 			what: fmt.Sprintf("empty Python jobs, %d at a time, `isolation: batch`, %d to a batch", slots, 4*jobs),
