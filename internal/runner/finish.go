@@ -8,7 +8,7 @@ import (
 	"github.com/tetryx/lynx-runner/api"
 	"github.com/tetryx/lynx-runner/internal/runner/artifact"
 	"github.com/tetryx/lynx-runner/internal/runner/config"
-	"github.com/tetryx/lynx-runner/internal/runner/host"
+	"github.com/tetryx/lynx-runner/internal/shim"
 	runnerv1 "github.com/tetryx/lynx-runner/proto/lynx/runner/v1"
 )
 
@@ -23,7 +23,7 @@ func (j *job) collect(ctx context.Context, rec *record) {
 		return
 	}
 	// The space may have come back meanwhile: a log that found none is evidence, too.
-	rec.diskFull = diskFull(rec.paths.dir) || rec.exit.Logs.Stdout.Full || rec.exit.Logs.Stderr.Full
+	rec.diskFull = shim.DiskFull(rec.paths.dir) || rec.exit.Logs.Stdout.Full || rec.exit.Logs.Stderr.Full
 	rec.stderr = lastLineOf(rec.paths.log, "stderr.log")
 	if j.stock == nil {
 		j.beginStock(ctx, rec)
@@ -40,15 +40,6 @@ func (j *job) collect(ctx context.Context, rec *record) {
 		rec.warnings = append(rec.warnings, "No metrics: "+sentence(found.metricsErr.Error()))
 	}
 	j.writeTable(ctx, rec)
-}
-
-// full is what is left on a disk on which a job that writes a little can fail.
-const full = 256 << 10
-
-// diskFull reports whether there is no space left where the results are written.
-func diskFull(dir string) bool {
-	space, err := host.SpaceOf(dir)
-	return err == nil && space.Free < full
 }
 
 // measureAll finds what the job wrote after the last look at it.

@@ -1,6 +1,7 @@
 package shim
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -110,7 +111,7 @@ func (s *supervisor) supervise(score oomScore) ExitReport {
 	s.link.start()
 	report := s.watch(pid, begin)
 	// The runner looks when it has the report: there may be space again by then.
-	full := diskFull(filepath.Dir(s.config.Stdout))
+	full := DiskFull(filepath.Dir(s.config.Stdout))
 	if s.telemetry != nil {
 		s.telemetry.drain()
 	}
@@ -122,11 +123,11 @@ func (s *supervisor) supervise(score oomScore) ExitReport {
 // full is what is left on a disk on which a job that writes a little can fail.
 const full = 256 << 10
 
-// diskFull reports whether a directory's disk has no space left. The outputs are on the
-// disk of the logs.
-func diskFull(dir string) bool {
+// DiskFull reports whether a directory's disk has no space left, for the logs and, on the
+// same disk, the outputs of a job. A disk that can't be asked is not called full.
+func DiskFull(dir string) bool {
 	var st unix.Statfs_t
-	return unix.Statfs(dir, &st) == nil && st.Bavail*uint64(st.Bsize) < full
+	return unix.Statfs(dir, &st) == nil && st.Bavail*uint64(cmp.Or(st.Frsize, st.Bsize)) < full
 }
 
 // prepare opens what the job and its shim need later.
