@@ -3,6 +3,8 @@ package runner
 import (
 	"runtime"
 	"time"
+
+	telemetryv1 "github.com/tetryx/lynx-runner/proto/lynx/telemetry/v1"
 )
 
 // causeKind is a reason of the runner's own for ending a job.
@@ -52,6 +54,8 @@ type cause struct {
 	at time.Time
 	// detail is a part of a sentence for some kinds: which limit, what error.
 	detail string
+	// sample is what a verdict is about.
+	sample *telemetryv1.Sample
 }
 
 // stop ends the job for a reason. Only the first reason counts, and none after

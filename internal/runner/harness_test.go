@@ -48,7 +48,7 @@ type bench struct {
 // time for a busy machine: an engine is given up only where a test is about that.
 var quickPace = pace{
 	call: 5 * time.Second, poll: 5 * time.Second, answer: 5 * time.Second, backoffMin: time.Millisecond, backoffMax: 20 * time.Millisecond,
-	usage: 5 * time.Millisecond, engine: patience, kill: 10 * time.Second, stop: 5 * time.Second, deliver: 5 * time.Second,
+	usage: 5 * time.Millisecond, engine: patience, record: patience, kill: 10 * time.Second, stop: 5 * time.Second, deliver: 5 * time.Second,
 	recheck: time.Second, look: 10 * time.Millisecond, ping: 5 * time.Second, gpus: 5 * time.Millisecond, table: time.Minute, space: 10 * time.Millisecond,
 	sickMin: 10 * time.Millisecond, sickMax: 100 * time.Millisecond,
 }

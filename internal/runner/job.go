@@ -183,11 +183,12 @@ func (j *job) serveTelemetry(rec *record) (*telemetry.Server, error) {
 		Socket:    filepath.Join(rec.spec.RuntimeDir, executor.TelemetrySocket),
 		LogPath:   rec.paths.telemetryLog,
 		Evaluate:  watchdog.New(j.conditions()).Evaluate,
-		OnVerdict: func(v watchdog.Verdict, arrived time.Time) {
-			j.stop(cause{kind: causeVerdict, at: arrived, detail: v.Message})
+		OnVerdict: func(f telemetry.Finding) {
+			j.stop(cause{kind: causeVerdict, at: f.Arrived, detail: f.Verdict.Message, sample: f.Sample})
 		},
-		Now: j.r.now,
-		Log: j.log,
+		Found: j.found(),
+		Now:   j.r.now,
+		Log:   j.log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("telemetry: %w", err)

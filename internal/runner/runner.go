@@ -140,6 +140,7 @@ type pace struct {
 	usage      time.Duration // between two looks at a job's output
 	settle     time.Duration // a job that was taken up has that long to turn out to have ended
 	engine     time.Duration // an engine that fails for so long has lost a job
+	record     time.Duration // a kill waits so long for its reason to be written; it is synced before the result is sent in any case
 	kill       time.Duration // one attempt at a kill, a wait or a removal
 	stop       time.Duration // a hard stop gives jobs that long
 	deliver    time.Duration // a hard stop gives the outbox and the uploads that long
@@ -157,7 +158,7 @@ type pace struct {
 var defaultPace = pace{
 	call: 10 * time.Second, poll: 30 * time.Second, recheck: 3 * time.Second, answer: 2 * time.Second,
 	backoffMin: 250 * time.Millisecond, backoffMax: 15 * time.Second,
-	usage: 500 * time.Millisecond, engine: 3 * time.Minute, kill: 30 * time.Second,
+	usage: 500 * time.Millisecond, engine: 3 * time.Minute, record: 5 * time.Millisecond, kill: 30 * time.Second,
 	settle: 2 * time.Second, stop: 8 * time.Second, deliver: 2 * time.Second,
 	sickMin: 15 * time.Second, sickMax: 10 * time.Minute, sickAlone: time.Second,
 	look: 5 * time.Second, ping: 10 * time.Second, gpus: 500 * time.Millisecond, table: time.Minute, space: 10 * time.Second, stall: 30 * time.Second,

@@ -8,14 +8,12 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/tetryx/lynx-runner/executor"
 	"github.com/tetryx/lynx-runner/internal/runner/artifact"
 	"github.com/tetryx/lynx-runner/internal/runner/journal"
 )
-
-// recordBeforeKill is how long a kill waits for its reason to be written. The reason
-// is synced before the result is sent in any case.
-const recordBeforeKill = 5 * time.Millisecond
 
 // ended is the answer of an executor's Wait.
 type ended struct {
@@ -160,14 +158,16 @@ func (j *job) putDown(ctx context.Context, rec *record, h executor.Handle, exits
 }
 
 // kill writes down why, and ends every process of the attempt. A slow disk
-// delays the kill by no more than recordBeforeKill; the reason is synced when kill
-// returns.
+// delays the kill by no more than pace.record; the reason is synced when kill returns.
 func (j *job) kill(ctx context.Context, rec *record, h executor.Handle) error {
 	why := j.reason()
 	recorded, synced := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(synced)
 		c := journal.Cause{Kind: why.kind.String(), Message: why.detail, At: why.at}
+		if why.sample != nil {
+			c.Sample, _ = proto.Marshal(why.sample) // it was decoded just now
+		}
 		err := j.r.journal.RecordCause(j.a.GetAttemptId(), c)
 		close(recorded)
 		if err == nil {
@@ -177,7 +177,7 @@ func (j *job) kill(ctx context.Context, rec *record, h executor.Handle) error {
 			j.log.Error("the reason for a kill could not be written down", "cause", why.kind, "error", err)
 		}
 	}()
-	hurry := time.NewTimer(recordBeforeKill)
+	hurry := time.NewTimer(j.r.pace.record)
 	defer hurry.Stop()
 	select {
 	case <-recorded:

@@ -10,11 +10,14 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/tetryx/lynx-runner/executor"
 	"github.com/tetryx/lynx-runner/internal/runner/artifact"
 	"github.com/tetryx/lynx-runner/internal/runner/config"
 	"github.com/tetryx/lynx-runner/internal/runner/journal"
+	"github.com/tetryx/lynx-runner/internal/runner/telemetry"
+	telemetryv1 "github.com/tetryx/lynx-runner/proto/lynx/telemetry/v1"
 )
 
 // lossOnKill is how long a job that must not outlive its runner does so: its shim
@@ -59,7 +62,7 @@ type leftover struct {
 	// zero where that is not known.
 	begun time.Time
 	// verdict is the verdict for which that process killed the job, if it did; the
-	// telemetry log may not have it.
+	// telemetry log may not have its sample.
 	verdict cause
 }
 
@@ -157,8 +160,11 @@ func (r *Runner) leftover(a journal.Attempt, s *slot) *leftover {
 	}
 	switch c := (cause{kind: kindOf(why.Kind), at: why.At, detail: why.Message}); {
 	case !decided:
-	case c.kind == causeVerdict: // its sample is in the log, or comes again
+	case c.kind == causeVerdict:
 		l.verdict = c
+		if l.verdict.sample, err = sampleOf(why); err != nil {
+			r.log.Warn("journal: the sample of a verdict", "attempt", id, "error", err)
+		}
 	case c.kind != causeNone:
 		j.stop(c)
 	}
@@ -189,6 +195,27 @@ func (r *Runner) leftover(a journal.Attempt, s *slot) *leftover {
 	cannot(err)
 	r.jobs[id] = j // nobody else knows the runner yet
 	return l
+}
+
+// sampleOf is the sample of a recorded verdict; nil if none was written.
+func sampleOf(c journal.Cause) (*telemetryv1.Sample, error) {
+	if len(c.Sample) == 0 {
+		return nil, nil
+	}
+	s := new(telemetryv1.Sample)
+	if err := proto.Unmarshal(c.Sample, s); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// found is the verdict that an earlier process of this runner had come to, as its
+// journal has it: its telemetry log may not have the sample.
+func (j *job) found() *telemetry.Finding {
+	if j.taken == nil || j.taken.verdict.sample == nil {
+		return nil
+	}
+	return &telemetry.Finding{Sample: j.taken.verdict.sample, Arrived: j.taken.verdict.at}
 }
 
 // reopen finds an attempt's directory again, and removes what was half written there.

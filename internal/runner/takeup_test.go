@@ -198,8 +198,10 @@ func TestWatchdogGoesOn(t *testing.T) {
 		}
 		return 7000
 	}
-	for _, point := range []string{"halfway", "killing", "killed"} {
-		t.Run(point, func(t *testing.T) {
+	for name, point := range map[string]string{
+		"halfway": "halfway", "killing": "killing", "killed": "killed", "killed before the sample was logged": "killed",
+	} {
+		t.Run(name, func(t *testing.T) {
 			m := newMortal(t)
 			killed := m.once(point)
 			halfway := make(chan struct{})
@@ -219,6 +221,9 @@ func TestWatchdogGoesOn(t *testing.T) {
 				m.at("halfway", "")
 			}
 			m.until(killed)
+			if strings.Contains(name, "logged") {
+				m.loseTelemetry()
+			}
 			m.live()
 			result := m.platform.result("job-1")
 			m.rest()
@@ -230,6 +235,18 @@ func TestWatchdogGoesOn(t *testing.T) {
 			}
 			m.inOrder(result)
 		})
+	}
+}
+
+// loseTelemetry removes the log of the only attempt.
+func (m *mortal) loseTelemetry() {
+	m.t.Helper()
+	logs, err := filepath.Glob(filepath.Join(m.cfg.OutputRoot, "*", "*", "*", "telemetry.log"))
+	if err != nil || len(logs) != 1 {
+		m.t.Fatalf("telemetry logs: %q, %v", logs, err)
+	}
+	if err := os.Remove(logs[0]); err != nil {
+		m.t.Fatal(err)
 	}
 }
 

@@ -138,6 +138,8 @@ type Cause struct {
 	Message string `json:"message"`
 	// At is when the runner decided it; for a verdict, the sample's arrival.
 	At time.Time `json:"at"`
+	// Sample is what a verdict is about, encoded (telemetry.v1.Sample).
+	Sample []byte `json:"sample,omitempty"`
 }
 
 // RecordCause writes why an attempt is about to be killed, for another process.

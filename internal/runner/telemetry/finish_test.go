@@ -122,7 +122,7 @@ func TestVerdictDoesNotWaitForTheDisk(t *testing.T) {
 	cfg := place(t)
 	cfg.Now = func() time.Time { return arrival }
 	cfg.Evaluate = breachAt(10)
-	cfg.OnVerdict = func(v watchdog.Verdict, at time.Time) { announced <- at }
+	cfg.OnVerdict = func(f Finding) { announced <- f.Arrived }
 	cfg.Log = slog.New(slog.DiscardHandler)
 	cfg.MaxLogBytes = defaultMaxLog
 	l, err := listen(cfg.Socket, cfg.Log, time.Now)
@@ -159,7 +159,7 @@ func TestServerIsTakenUpAgain(t *testing.T) {
 	cfg := place(t)
 	cfg.Now = func() time.Time { return arrival }
 	cfg.Evaluate = breachAt(10)
-	cfg.OnVerdict = func(watchdog.Verdict, time.Time) { calls++ }
+	cfg.OnVerdict = func(Finding) { calls++ }
 	first := serve(t, cfg)
 	st := dial(t, cfg.Socket).open(t)
 	send(t, st, batch(1, sample(10, "x", 1, "")), batch(2, sample(11, "x", 2, "")))

@@ -25,7 +25,7 @@ import (
 type intake struct {
 	attemptID string
 	evaluate  func(*telemetryv1.Sample) *watchdog.Verdict
-	onVerdict func(watchdog.Verdict, time.Time)
+	onVerdict func(Finding)
 	maxLog    int64
 
 	mu       sync.Mutex
@@ -186,7 +186,7 @@ func (in *intake) judge(samples []*telemetryv1.Sample, arrived time.Time) []byte
 		}
 		in.verdict, in.arrived = v, arrived
 		if in.onVerdict != nil {
-			in.onVerdict(*v, arrived)
+			in.onVerdict(Finding{*v, s, arrived})
 		}
 		// A sample that was just decoded can be encoded.
 		payload, _ := encodeVerdict(arrived, s)
@@ -269,7 +269,7 @@ func (in *intake) restore(t *tally) error {
 	}
 	in.verdict, in.arrived = v, t.arrived
 	if in.onVerdict != nil {
-		in.onVerdict(*v, t.arrived)
+		in.onVerdict(Finding{*v, t.breach, t.arrived})
 	}
 	return nil
 }

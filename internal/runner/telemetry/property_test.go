@@ -7,7 +7,6 @@ import (
 	"math"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
@@ -39,7 +38,7 @@ type delivery struct {
 func newDelivery(tb testing.TB, t *rapid.T, w *watchdog.Watchdog) *delivery {
 	d := &delivery{t: t, tb: tb, cfg: place(tb)}
 	d.cfg.Evaluate = w.Evaluate
-	d.cfg.OnVerdict = func(watchdog.Verdict, time.Time) { d.calls++ }
+	d.cfg.OnVerdict = func(Finding) { d.calls++ }
 	d.restart()
 	return d
 }

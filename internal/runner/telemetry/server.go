@@ -33,11 +33,16 @@ type Config struct {
 	// with one sample at a time, in order, until it returns a verdict. nil judges
 	// nothing.
 	Evaluate func(*telemetryv1.Sample) *watchdog.Verdict
-	// OnVerdict is called with the first verdict and the arrival of its sample, at
-	// most once, before the sample is stored. The server waits for it, so it must
-	// not block. Where the log of an earlier server already has a verdict, it is
-	// called with that before Serve returns. nil is allowed.
-	OnVerdict func(watchdog.Verdict, time.Time)
+	// OnVerdict is called with the first verdict, at most once, before its sample is
+	// stored. The server waits for it, so it must not block. Where an earlier server
+	// already had a verdict, it is called with that before Serve returns. nil is
+	// allowed.
+	OnVerdict func(Finding)
+	// Found is what an earlier server's OnVerdict was called with, if the caller kept
+	// it: that server may have ended before its log had it. Of it, Sample and Arrived
+	// are taken: the sample is judged again. nil means that there is none but in the
+	// log.
+	Found *Finding
 	// Now is the clock for arrivals; nil means time.Now.
 	Now func() time.Time
 	// Log is for operators; nil discards.
@@ -58,6 +63,15 @@ func (c Config) withDefaults() (Config, error) {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	return c, nil
+}
+
+// Finding is a verdict and what it came from.
+type Finding struct {
+	Verdict watchdog.Verdict
+	// Sample is the one that was judged, as it came. Nobody changes it.
+	Sample *telemetryv1.Sample
+	// Arrived is when it came.
+	Arrived time.Time
 }
 
 // Server receives the telemetry of one attempt. Its methods may be called from
@@ -101,9 +115,12 @@ func Serve(cfg Config) (*Server, error) {
 
 // start runs a server on a listener and a log that are open.
 func start(cfg Config, l *listener, file logFile, size int64, t *tally) *Server {
+	if t.breach == nil && cfg.Found != nil {
+		t.breach, t.arrived = cfg.Found.Sample, cfg.Found.Arrived
+	}
 	in := newIntake(cfg, t, size)
 	if err := in.restore(t); err != nil {
-		cfg.Log.Warn("telemetry: the verdict in the log is not taken up", "error", err)
+		cfg.Log.Warn("telemetry: the verdict of an earlier run is not taken up", "error", err)
 	}
 	s := &Server{
 		cfg: cfg, in: in, listener: l,

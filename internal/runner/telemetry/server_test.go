@@ -6,7 +6,6 @@ import (
 	"os"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/net/http2"
@@ -72,7 +71,7 @@ func TestNothingSentIsLostWhenTheClientDies(t *testing.T) {
 					}
 					return &watchdog.Verdict{Kind: watchdog.Breach, Time: s.GetTimeSeconds()}
 				}
-				cfg.OnVerdict = func(watchdog.Verdict, time.Time) { verdicts.Add(1) }
+				cfg.OnVerdict = func(Finding) { verdicts.Add(1) }
 				s := serve(t, cfg)
 				c := newRawClient(t)
 				c.open(1, streamMethod)
