@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -96,6 +97,28 @@ func TestResultsOnADiskFullForAMoment(t *testing.T) {
 		t.Error(err)
 	}
 	b.drain()
+}
+
+// A runner that is stopped while it waits for space does not tell a verdict without the
+// telemetry that it rests on: the attempt is run again.
+func TestStoppedOnAFullDisk(t *testing.T) {
+	b := newBench(t)
+	smallDisk(t, b.cfg.OutputRoot, "512k")
+	b.pace.space, b.pace.stop = patience, 50*time.Millisecond
+	b.executor.script = func(ctx context.Context, p *program) executor.Exit {
+		p.publish(ctx, 1, "orbit.radius_km", 7000, "km")
+		fill(t, filepath.Join(p.spec.OutputDir, "data"))
+		p.publish(ctx, 2, "orbit.radius_km", 6000, "km")
+		return untilKilled(ctx, p)
+	}
+	b.start()
+	b.platform.submit(radiusBelow(assignment("job", 0)))
+	b.paused("output_root has no space left")
+	b.stop()
+	result := b.platform.result("job-1")
+	if result.GetOutcome() != "infrastructure" || !strings.Contains(result.GetErrorMessage(), "runner_shutdown") {
+		t.Errorf("%s: %s, warnings %q", result.GetOutcome(), result.GetErrorMessage(), result.GetWarnings())
+	}
 }
 
 // A full disk of the runner's own state keeps no result back.

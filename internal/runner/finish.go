@@ -73,10 +73,10 @@ func note(rec *record, what string, err error) {
 }
 
 // evidence puts together what the outcome is decided on.
-func (j *job) evidence(rec *record) evidence {
+func (j *job) evidence(ctx context.Context, rec *record) evidence {
 	return evidence{
 		cause: j.hindsight(rec), verdict: rec.verdict, exit: rec.exit, exited: rec.exited, failure: rec.failure,
-		overLimit: rec.collected.LimitExceeded, diskFull: rec.diskFull, incomplete: rec.incomplete,
+		overLimit: rec.collected.LimitExceeded, diskFull: rec.diskFull, incomplete: rec.incomplete, shutdown: ctx.Err() != nil,
 		timeout: rec.spec.Timeout, program: programText(rec), image: rec.image,
 		fileLimit: j.r.cfg.Limits.Output.FileBytes, stderrLine: rec.stderr,
 	}

@@ -321,7 +321,7 @@ func (j *job) conclude(ctx context.Context, rec *record) {
 // writeUp decides the outcome, writes the manifest and gives the files to their
 // owner.
 func (j *job) writeUp(ctx context.Context, rec *record) (api.Outcome, *runnerv1.Result) {
-	outcome, message := classify(j.evidence(rec))
+	outcome, message := classify(j.evidence(ctx, rec))
 	result := j.result(rec, outcome, message)
 	j.writeManifest(ctx, rec, result)
 	j.giveAway(rec, result)

@@ -33,6 +33,8 @@ type evidence struct {
 	diskFull bool
 	// incomplete is what went wrong with the files after the end.
 	incomplete error
+	// shutdown says that a hard stop cut the work on the files short.
+	shutdown bool
 
 	// The rest is for the message.
 	timeout    time.Duration
@@ -47,11 +49,13 @@ type evidence struct {
 //
 //  1. A lost lease or a cancellation that came before any verdict: the platform
 //     has decided already.
-//  2. The verdict on the job's samples. It does not depend on whether the kill
+//  2. A hard stop of the runner before it had all that the job left: what is told of
+//     an attempt is whole, or the attempt is run again.
+//  3. The verdict on the job's samples. It does not depend on whether the kill
 //     was in time, nor on what else ended the job.
-//  3. The runner's own reason for ending the job, the first that there was.
-//  4. What kept the job from running.
-//  5. What was seen of its end. Out of memory needs the kernel's word that it
+//  4. The runner's own reason for ending the job, the first that there was.
+//  5. What kept the job from running.
+//  6. What was seen of its end. Out of memory needs the kernel's word that it
 //     killed something and a main process that SIGKILL ended; a child's death
 //     alone decides nothing. A job that fails on a full disk is not to blame: what
 //     it may write itself is bounded.
@@ -61,6 +65,8 @@ func classify(e evidence) (api.Outcome, string) {
 		return api.OutcomeLeaseLost, "The attempt was taken from this runner."
 	case e.cause.kind == causeCancel:
 		return api.OutcomeCancelled, "The job was cancelled."
+	case e.shutdown && e.incomplete != nil:
+		return api.OutcomeInfrastructure, "The runner was stopped before it had taken all that the job left (runner_shutdown): " + sentence(e.incomplete.Error())
 	case e.verdict != nil && e.verdict.Kind == watchdog.Invalid:
 		return api.OutcomeTelemetryInvalid, e.verdict.Message
 	case e.verdict != nil:

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -40,6 +41,7 @@ func exitPiece(name, field string, outcome api.Outcome, change func(*executor.Ex
 var pieces = []piece{
 	causePiece(causeLeaseLost, api.OutcomeLeaseLost),
 	causePiece(causeCancel, api.OutcomeCancelled),
+	{"stopped while collecting", "incomplete", api.OutcomeInfrastructure, func(e *evidence) { e.incomplete, e.shutdown = context.Canceled, true }},
 	{"breach", "verdict", api.OutcomeEarlyTermination, func(e *evidence) { e.verdict = &watchdog.Verdict{Kind: watchdog.Breach, Message: "too low"} }},
 	{"invalid sample", "verdict", api.OutcomeTelemetryInvalid, func(e *evidence) { e.verdict = &watchdog.Verdict{Kind: watchdog.Invalid, Message: "NaN"} }},
 	causePiece(causeTimeout, api.OutcomeTimeout),
