@@ -49,24 +49,35 @@ type evidence struct {
 //
 //  1. A lost lease or a cancellation that came before any verdict: the platform
 //     has decided already.
-//  2. A hard stop of the runner before it had all that the job left: what is told of
-//     an attempt is whole, or the attempt is run again.
-//  3. The verdict on the job's samples. It does not depend on whether the kill
+//  2. The verdict on the job's samples. It does not depend on whether the kill
 //     was in time, nor on what else ended the job.
-//  4. The runner's own reason for ending the job, the first that there was.
-//  5. What kept the job from running.
-//  6. What was seen of its end. Out of memory needs the kernel's word that it
+//  3. The runner's own reason for ending the job, the first that there was.
+//  4. What kept the job from running.
+//  5. What was seen of its end. Out of memory needs the kernel's word that it
 //     killed something and a main process that SIGKILL ended; a child's death
 //     alone decides nothing. A job that fails on a full disk is not to blame: what
 //     it may write itself is bounded.
+//
+// An attempt whose files a hard stop of the runner has cut short is run again: what is
+// told of a job that ran is whole.
 func classify(e evidence) (api.Outcome, string) {
+	outcome, message := decide(e)
+	switch outcome {
+	case api.OutcomeLeaseLost, api.OutcomeCancelled, api.OutcomeInvalidJob, api.OutcomeInfrastructure:
+		return outcome, message
+	}
+	if e.shutdown && e.incomplete != nil {
+		return api.OutcomeInfrastructure, "The runner was stopped before it had taken all that the job left (runner_shutdown): " + sentence(e.incomplete.Error())
+	}
+	return outcome, message
+}
+
+func decide(e evidence) (api.Outcome, string) {
 	switch {
 	case e.cause.kind == causeLeaseLost:
 		return api.OutcomeLeaseLost, "The attempt was taken from this runner."
 	case e.cause.kind == causeCancel:
 		return api.OutcomeCancelled, "The job was cancelled."
-	case e.shutdown && e.incomplete != nil:
-		return api.OutcomeInfrastructure, "The runner was stopped before it had taken all that the job left (runner_shutdown): " + sentence(e.incomplete.Error())
 	case e.verdict != nil && e.verdict.Kind == watchdog.Invalid:
 		return api.OutcomeTelemetryInvalid, e.verdict.Message
 	case e.verdict != nil:

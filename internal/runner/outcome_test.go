@@ -41,7 +41,6 @@ func exitPiece(name, field string, outcome api.Outcome, change func(*executor.Ex
 var pieces = []piece{
 	causePiece(causeLeaseLost, api.OutcomeLeaseLost),
 	causePiece(causeCancel, api.OutcomeCancelled),
-	{"stopped while collecting", "incomplete", api.OutcomeInfrastructure, func(e *evidence) { e.incomplete, e.shutdown = context.Canceled, true }},
 	{"breach", "verdict", api.OutcomeEarlyTermination, func(e *evidence) { e.verdict = &watchdog.Verdict{Kind: watchdog.Breach, Message: "too low"} }},
 	{"invalid sample", "verdict", api.OutcomeTelemetryInvalid, func(e *evidence) { e.verdict = &watchdog.Verdict{Kind: watchdog.Invalid, Message: "NaN"} }},
 	causePiece(causeTimeout, api.OutcomeTimeout),
@@ -107,6 +106,26 @@ func TestClassify(t *testing.T) {
 			if a.field != b.field {
 				check(t, a.name+" with "+b.name, newEvidence(a, b), a.outcome)
 			}
+		}
+	}
+}
+
+// What a hard stop kept the runner from taking makes an attempt that ran one to run
+// again, and decides nothing of others.
+func TestClassifyCutShort(t *testing.T) {
+	for _, p := range pieces {
+		want := p.outcome
+		switch want {
+		case api.OutcomeLeaseLost, api.OutcomeCancelled, api.OutcomeInvalidJob:
+		default:
+			want = api.OutcomeInfrastructure
+		}
+		e := newEvidence(p)
+		e.incomplete, e.shutdown = context.Canceled, true
+		check(t, p.name, e, want)
+		_, before := classify(newEvidence(p))
+		if _, message := classify(e); p.outcome == want && p.field != "incomplete" && message != before {
+			t.Errorf("%s: %q, without a stop %q", p.name, message, before)
 		}
 	}
 }
