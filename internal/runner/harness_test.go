@@ -77,13 +77,14 @@ func newBench(t *testing.T) *bench {
 	}
 }
 
-// benchConfig is the configuration of a runner whose files lie below dir.
+// benchConfig is the configuration of a runner whose files lie below dir. Its users are
+// not those of the default, which other tests of this host may have processes of.
 func benchConfig(dir, sockets string) *config.Config {
 	return &config.Config{
 		RunnerID: "test", Server: "test", Executor: "docker", Engines: []string{"basilisk"},
 		Capabilities:     config.Capabilities{CPUCores: 2, MemoryGB: 4, SimulationTypes: []string{"basilisk"}},
 		PythonExecutable: "/usr/bin/python3", BasiliskEntrypoint: "scenario.py", WorkingDirectory: filepath.Join(dir, "work"),
-		OutputRoot: filepath.Join(dir, "out"), UIDs: config.UIDRange{First: 1_600_000_000, Last: 1_600_000_009},
+		OutputRoot: filepath.Join(dir, "out"), UIDs: config.UIDRange{First: 1_700_000_000, Last: 1_700_000_009},
 		MaxConcurrentJobs: 2, Image: "lynx-basilisk", AllowedImages: []string{"lynx-basilisk", "other"},
 		StateDir: filepath.Join(dir, "state"), RuntimeDir: sockets, LockDir: filepath.Join(dir, "locks"),
 		Environment: map[string]string{"EXTRA": "1"},
