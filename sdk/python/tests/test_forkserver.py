@@ -82,6 +82,40 @@ def serve(tmp_path: Path) -> Iterator[Any]:
         server.end()
 
 
+def test_basilisk_looks_once(serve: Any, tmp_path: Path) -> None:
+    """A simulation looks for message classes only where some have come since."""
+    for name, text in {
+        "Basilisk/architecture/messaging.py": "one = two = 1",
+        "Basilisk/utilities/SimulationBaseClass.py": """
+from Basilisk.architecture import messaging
+looks = 0
+def _ensureRecorderSourceHooks():
+    global looks
+    looks += 1
+_ensureRecorderSourceHooks()
+class SimBaseClass:
+    def __init__(self):
+        _ensureRecorderSourceHooks()
+""",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(text)
+    server = serve(
+        """
+from Basilisk.architecture import messaging
+from Basilisk.utilities import SimulationBaseClass as base
+base.SimBaseClass(), base.SimBaseClass()
+before = base.looks
+messaging.three = 1
+base.SimBaseClass()
+print(before, base.looks)
+""",
+        preload="Basilisk.utilities.SimulationBaseClass",
+    )
+    assert server.answer() == {"ready": True}
+    assert server.run()[:2] == (0, "1 2\n")
+
+
 @pytest.mark.parametrize(
     ("script", "status", "stdout", "stderr"),
     [

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import unittest.mock
 from pathlib import Path
 
 import numpy as np
@@ -202,6 +203,31 @@ class KnownAnswers(unittest.TestCase):
             run.done.stderr, "error: the parameter eccentricity is 1.0; it must be below 1\n"
         )
         self.assertFalse(run.output.exists())
+
+
+class SharedInterpreter(unittest.TestCase):
+    """What the fork server does about Basilisk, to Basilisk."""
+
+    def test_recorders_know_their_source_without_another_look(self) -> None:
+        from Basilisk.architecture import messaging
+        from Basilisk.simulation import spacecraft
+        from Basilisk.utilities import SimulationBaseClass
+
+        from lynx_sdk import _basilisk
+
+        look = SimulationBaseClass._ensureRecorderSourceHooks
+        self.addCleanup(setattr, SimulationBaseClass, "_ensureRecorderSourceHooks", look)
+        looks = unittest.mock.Mock(wraps=look)
+        SimulationBaseClass._ensureRecorderSourceHooks = looks
+        _basilisk.look_once()
+        SimulationBaseClass.SimBaseClass()
+        message = spacecraft.Spacecraft().scStateOutMsg
+        self.assertIs(message.recorder()._bskRecordedMessage, message)
+        self.assertEqual(looks.call_count, 0)
+        messaging.a_class_of_somebody = 1
+        self.addCleanup(delattr, messaging, "a_class_of_somebody")
+        SimulationBaseClass.SimBaseClass()
+        self.assertEqual(looks.call_count, 1)
 
 
 class OneScene(unittest.TestCase):

@@ -14,9 +14,10 @@ has it). Runs come one at a time. A module whose name ends in ``?`` may be missi
 Each child is as near to ``python SCRIPT ARGUMENT ...`` as a fork can be: its own
 session, the environment, directory, umask and signals that the server was started
 with, no descriptor above 2, generators that are seeded anew, and the script as
-``__main__``. Two things differ: what the script would import is imported already, so
-its modules are shared with the other runs as they were before the first one, and the
-interpreter is not torn down at the end. Functions of :mod:`atexit` are called,
+``__main__``. Three things differ: what the script would import is imported already, so
+its modules are shared with the other runs as they were before the first one; Basilisk
+does not look for its message classes a second time; and the interpreter is not torn
+down at the end. Functions of :mod:`atexit` are called,
 threads waited for and output flushed, but objects that are alive then are not
 deleted one by one, which takes longer than many a run.
 """
@@ -42,6 +43,8 @@ import traceback
 import types
 from pathlib import Path
 from typing import NoReturn
+
+from lynx_sdk import _basilisk
 
 _CHANNEL = 3
 _PR_SET_DUMPABLE = 4
@@ -97,6 +100,7 @@ def preload(names: list[str]) -> None:
                 raise Refused(f"cannot preload {module}: {err}") from err
         except Exception as err:
             raise Refused(f"cannot preload {module}: {type(err).__name__}: {err}") from err
+    _basilisk.look_once()
     # Numerical libraries end their threads at a fork and start them again where they
     # are needed. What others are left would be missing in every run.
     pid = os.fork()
