@@ -14,8 +14,8 @@ import (
 
 const (
 	// sharedJobs is how many jobs a container serves: a new one costs a second or
-	// two, which a hundred jobs do not feel.
-	sharedJobs = 100
+	// two, as much as six of the tutorial's.
+	sharedJobs = 1000
 	// sharedIdle is how long a container waits for another job: longer than a
 	// platform takes to hand the next one out, and no longer.
 	sharedIdle = 10 * time.Second
