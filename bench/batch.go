@@ -24,7 +24,7 @@ const (
 )
 
 // forkModules are what the fork server imports: the default of the runner's preload.
-const forkModules = "lynx_sdk lynx_sdk._buffer grpc numpy numpy.typing" +
+const forkModules = "lynx_sdk lynx_sdk._buffer grpc numpy numpy.random numpy.typing" +
 	" PIL.BmpImagePlugin PIL.GifImagePlugin PIL.JpegImagePlugin PIL.PngImagePlugin PIL.PpmImagePlugin" +
 	" matplotlib.pyplot matplotlib.figure matplotlib.backends.backend_agg" +
 	" Basilisk.simulation.spacecraft Basilisk.utilities.SimulationBaseClass Basilisk.utilities.macros" +

@@ -55,7 +55,7 @@ func defaults(h host) *Config {
 // defaultPreload is what most Basilisk scenarios import that takes long to.
 func defaultPreload() []string {
 	return []string{
-		"lynx_sdk?", "lynx_sdk._buffer?", "grpc?", "numpy?", "numpy.typing?",
+		"lynx_sdk?", "lynx_sdk._buffer?", "grpc?", "numpy?", "numpy.random?", "numpy.typing?",
 		"PIL.BmpImagePlugin?", "PIL.GifImagePlugin?", "PIL.JpegImagePlugin?", "PIL.PngImagePlugin?", "PIL.PpmImagePlugin?",
 		"matplotlib.pyplot?", "matplotlib.figure?", "matplotlib.backends.backend_agg?",
 		"Basilisk.simulation.spacecraft?", "Basilisk.utilities.SimulationBaseClass?", "Basilisk.utilities.macros?",

@@ -82,10 +82,16 @@ def serve(tmp_path: Path) -> Iterator[Any]:
         server.end()
 
 
-def test_basilisk_looks_once(serve: Any, tmp_path: Path) -> None:
-    """A simulation looks for message classes only where some have come since."""
+def test_spares_basilisk(serve: Any, tmp_path: Path) -> None:
+    """A simulation looks for new message classes only, and none hears of the end."""
     for name, text in {
-        "Basilisk/architecture/messaging.py": "one = two = 1",
+        "Basilisk/architecture/messaging.py": """
+import atexit
+one = two = 1
+def _bsk_mark_python_shutting_down():
+    print("marked")
+atexit.register(_bsk_mark_python_shutting_down)
+""",
         "Basilisk/utilities/SimulationBaseClass.py": """
 from Basilisk.architecture import messaging
 looks = 0

@@ -229,6 +229,26 @@ class SharedInterpreter(unittest.TestCase):
         SimulationBaseClass.SimBaseClass()
         self.assertEqual(looks.call_count, 1)
 
+    def test_messages_are_not_told_of_the_end(self) -> None:
+        # In a process of its own, which is not torn down afterwards.
+        program = """
+import atexit, os, sys
+from Basilisk.architecture import messaging
+from lynx_sdk import _basilisk
+module = sys.modules["Basilisk.architecture.messaging.AttRefMsgPayload"]
+module._AttRefMsgPayload._bsk_mark_python_shutting_down = lambda: print("told")
+if sys.argv[1] == "spared":
+    _basilisk.leave_unmarked()
+atexit._run_exitfuncs()
+sys.stdout.flush()
+os._exit(0)
+"""
+        for how, said in {"as it is": "told\n", "spared": ""}.items():
+            done = subprocess.run(
+                [sys.executable, "-c", program, how], capture_output=True, text=True, check=True
+            )
+            self.assertEqual(done.stdout, said, how)
+
 
 class OneScene(unittest.TestCase):
     """overlay_orbits.py; here because it needs the image's matplotlib."""

@@ -14,10 +14,9 @@ has it). Runs come one at a time. A module whose name ends in ``?`` may be missi
 Each child is as near to ``python SCRIPT ARGUMENT ...`` as a fork can be: its own
 session, the environment, directory, umask and signals that the server was started
 with, no descriptor above 2, generators that are seeded anew, and the script as
-``__main__``. Three things differ: what the script would import is imported already, so
-its modules are shared with the other runs as they were before the first one; Basilisk
-does not look for its message classes a second time; and the interpreter is not torn
-down at the end. Functions of :mod:`atexit` are called,
+``__main__``. Two things differ: what the script would import is imported already, so
+its modules are shared with the other runs as they were before the first one, and the
+interpreter is not torn down at the end. Functions of :mod:`atexit` are called,
 threads waited for and output flushed, but objects that are alive then are not
 deleted one by one, which takes longer than many a run.
 """
@@ -52,6 +51,8 @@ _PR_SET_DUMPABLE = 4
 _OOM_SCORE = 200
 # The interpreter's exit status where its output cannot be written.
 _CANNOT_FLUSH = 120
+
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Refused(Exception):  # noqa: N818 - what the server says of a preload
@@ -101,6 +102,7 @@ def preload(names: list[str]) -> None:
         except Exception as err:
             raise Refused(f"cannot preload {module}: {type(err).__name__}: {err}") from err
     _basilisk.look_once()
+    _basilisk.leave_unmarked()
     # Numerical libraries end their threads at a fork and start them again where they
     # are needed. What others are left would be missing in every run.
     pid = os.fork()
@@ -195,8 +197,8 @@ def run(script: Script, arguments: list[str]) -> NoReturn:
 
 def _execute(script: Script, arguments: list[str]) -> None:
     random.seed()
-    if "numpy" in sys.modules:
-        sys.modules["numpy"].random.seed()
+    if "numpy.random" in sys.modules:  # else it seeds itself when it is imported
+        sys.modules["numpy.random"].seed()
     sys.argv = [script.path, *arguments]
     # `python -m` puts the current directory first, `python SCRIPT` the script's.
     sys.path[0] = os.path.dirname(os.path.realpath(script.path))  # noqa: PTH120
@@ -231,7 +233,7 @@ def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and not stream.closed:
             stream.flush()
-    ctypes.CDLL(None).fflush(None)  # what C and C++ code has printed
+    _libc.fflush(None)  # what C and C++ code has printed
 
 
 def _say(channel: socket.socket, message: dict[str, int | bool]) -> None:
@@ -240,7 +242,7 @@ def _say(channel: socket.socket, message: dict[str, int | bool]) -> None:
 
 def _dumpable(value: int) -> None:
     """Let processes of the same user trace this one and read its memory, or not."""
-    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, value, 0, 0, 0) != 0:
+    if _libc.prctl(_PR_SET_DUMPABLE, value, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "PR_SET_DUMPABLE")
 
 
