@@ -38,6 +38,11 @@ const (
 	TelemetryPort = 50051
 )
 
+// KeptReport is the name of a file in an attempt's log directory that tells a later
+// process of the runner how the attempt ended, so that its Wait gives the answer that an
+// earlier one gave. The caller removes it when it has no more use for the answer.
+const KeptReport = ".exit.json"
+
 // Spec is everything needed to launch one attempt. The caller has made the
 // directories, with the right owners, before Start.
 type Spec struct {
@@ -59,7 +64,8 @@ type Spec struct {
 
 	// WorkDir is the host directory that becomes ContainerWork.
 	WorkDir string
-	// OutputDir and LogDir are host directories that the job's user can write to.
+	// OutputDir and LogDir are host directories that the job's user can write to. An
+	// executor may leave KeptReport in LogDir.
 	OutputDir string
 	LogDir    string
 	// RunConfig is the host path of the run configuration file, which the job's

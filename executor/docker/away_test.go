@@ -2,7 +2,6 @@ package docker
 
 import (
 	"errors"
-	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -176,8 +175,12 @@ func TestReportKeptForARunnerThatWasAway(t *testing.T) {
 			if c.signal != 0 && x.Logs.Stdout.Written != 7 {
 				t.Errorf("logs %+v", x.Logs)
 			}
-			if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-				t.Errorf("left behind: %v", err)
+			again, err := d.executor().Recover(t.Context())
+			if err != nil || len(again) != 1 {
+				t.Fatalf("recovered %v, %v", again, err)
+			}
+			if y := mustWait(t, again[0]); c.signal != 0 && (y.Code != x.Code || y.Signal != x.Signal || y.Known != x.Known) {
+				t.Errorf("another process got %+v", y)
 			}
 		})
 	}

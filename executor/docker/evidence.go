@@ -24,7 +24,8 @@ type evidence struct {
 	counters cgroup.Counters
 	// killed says that this executor killed the container.
 	killed bool
-	// brokeOff says that the engine was away while the container ran, or ended.
+	// brokeOff says that the engine was away while the container ran or ended, or may
+	// have been, because this runner was.
 	brokeOff bool
 	// signalled says that somebody else had the engine send a signal.
 	signalled bool
@@ -107,14 +108,16 @@ func (v evidence) decideCode(x *executor.Exit) {
 		x.Code, x.Signal, x.Known = sigkilled, 9, true
 	case v.report == nil && v.record.exitCode == sigkilled:
 		note("the container's init was killed before it could report how the job ended%s", because(v.record.problem))
-	case v.report == nil && v.record.exitCode == unseen && v.brokeOff:
-		note("the engine was away when the container ended and does not know how%s", because(v.record.problem))
+	case v.report == nil && v.brokeOff:
+		// Where nothing kept the shim from reporting it has, so it never ran: what ended
+		// was the runtime's own process in its place, or the engine does not know.
+		note("the engine, which may have been away when the container ended, recorded exit code %d, and the shim reported nothing%s", v.record.exitCode, because(v.record.problem))
 	case v.report == nil:
 		note("the shim's report is missing: the exit code is the engine's record, and its other numbers are incomplete")
 		x.Code, x.Known = v.record.exitCode, true
 	case v.record.exitCode == reportedCode(*v.report):
 		x.Code, x.Signal, x.Known = v.record.exitCode, v.report.Signal, v.report.SetupError == ""
-	case v.record.exitCode == unseen && v.brokeOff:
+	case v.brokeOff && unseen(v.record.exitCode):
 		note("the exit is the shim's report alone: the engine was away when the container ended")
 		x.Code, x.Signal, x.Known = reportedCode(*v.report), v.report.Signal, v.report.SetupError == ""
 	case v.record.exitCode == sigkilled:
@@ -127,10 +130,11 @@ func (v evidence) decideCode(x *executor.Exit) {
 	}
 }
 
-// unseen is what an engine records that was restarted and finds a container ended
-// of which nobody can tell it how. A job may exit with it too, so it is no more than
-// a hint where the engine has not been away.
-const unseen = 255
+// unseen says whether an engine records that code when it was restarted and finds a
+// container ended of which nobody can tell it how: 255 where containerd's own process
+// for it is gone, 0 where containerd has forgotten it. A job may exit with them too, so
+// they mean nothing where the engine has not been away.
+func unseen(code int) bool { return code == 255 || code == 0 }
 
 // sigkilled is the exit code of a process that SIGKILL ended.
 const sigkilled = 128 + 9

@@ -60,6 +60,14 @@ func withReport() map[string]verdict {
 			evidence{record: &record{exitCode: 255}, report: reported(3, 0), brokeOff: true},
 			executor.Exit{Known: true, Code: 3}, "report alone: the engine was away",
 		},
+		"an engine that was away and has forgotten": {
+			evidence{record: &record{exitCode: 0}, report: reported(143, 15), brokeOff: true},
+			executor.Exit{Known: true, Code: 143, Signal: 15}, "report alone: the engine was away",
+		},
+		"an engine that was there, and 0": {
+			evidence{record: &record{exitCode: 0}, report: reported(3, 0)},
+			executor.Exit{Known: true, Code: 0}, "which stands",
+		},
 		"an engine that was away and knows": {
 			evidence{record: &record{exitCode: 2}, report: reported(3, 0), brokeOff: true},
 			executor.Exit{Known: true, Code: 2}, "which stands",
@@ -92,7 +100,15 @@ func withoutReport() map[string]verdict {
 		},
 		"no report, an engine that was away and does not know": {
 			evidence{record: &record{exitCode: 255}, brokeOff: true},
-			executor.Exit{}, "does not know how",
+			executor.Exit{}, "recorded exit code 255",
+		},
+		"no report, the runtime's own process ended while the engine was away": {
+			evidence{record: &record{exitCode: 2}, brokeOff: true},
+			executor.Exit{}, "recorded exit code 2",
+		},
+		"no report, an engine that was away and has forgotten": {
+			evidence{record: &record{exitCode: 0}, brokeOff: true},
+			executor.Exit{}, "recorded exit code 0",
 		},
 		"no report, 255 of an engine that was there": {
 			evidence{record: &record{exitCode: 255}},

@@ -51,8 +51,8 @@ type handle struct {
 	init    *initProcess    // nil where the init can't be opened from here
 	cgroup  cgroup.Group
 
-	// brokeOff says that the engine was away since the container was started here;
-	// it belongs to follow.
+	// brokeOff says that the engine was away since the container was started here, or
+	// may have been before the handle was made. It belongs to follow.
 	brokeOff bool
 	// unsure says that the engine may have left something of the container, because
 	// it or the runner was away. It is settled when done is closed.
@@ -209,7 +209,7 @@ func (h *handle) follow(ctx context.Context, waiting exited) {
 	case err != nil:
 		seen.lost = err.Error()
 	}
-	if kept := h.logs.takeReport(); seen.report == nil {
+	if kept := h.logs.keptReport(); seen.report == nil {
 		seen.report = kept
 	}
 	seen.killed, seen.ended, seen.brokeOff = h.killed.Load(), h.goneAt, h.brokeOff

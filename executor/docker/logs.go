@@ -15,15 +15,12 @@ type logs struct {
 	head, tail int64
 }
 
-// reportFile is the name of the shim's report beside the logs.
-const reportFile = ".exit.json"
-
-// takeReport is what the shim kept for a runner that was away; nil if it did not.
-func (l logs) takeReport() *shim.ExitReport {
+// keptReport is what the shim kept for a runner that was away; nil if it did not.
+func (l logs) keptReport() *shim.ExitReport {
 	if l.dir == "" {
 		return nil
 	}
-	report, err := shim.TakeReport(filepath.Join(l.dir, reportFile))
+	report, err := shim.KeptReport(filepath.Join(l.dir, executor.KeptReport))
 	if err != nil {
 		return nil
 	}

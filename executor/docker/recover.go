@@ -64,6 +64,7 @@ func (e *Executor) attach(ctx context.Context, c container.InspectResponse) (*ha
 		h.started = time.Now()
 		h.markGone(h.started)
 	case ended(c.State):
+		h.brokeOff = true
 		h.markGone(engineTime(c.State.FinishedAt))
 	default:
 		h.reopenControl()

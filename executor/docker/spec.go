@@ -213,7 +213,7 @@ func shimConfig(spec executor.Spec) shim.Config {
 		Stdout:        executor.ContainerLog + "/" + stdoutLog,
 		Stderr:        executor.ContainerLog + "/" + stderrLog,
 		LogHead:       spec.LogHead, LogTail: spec.LogTail,
-		Report: executor.ContainerLog + "/" + reportFile,
+		Report: executor.ContainerLog + "/" + executor.KeptReport,
 	}
 	if spec.WorkDir != "" {
 		c.Dir = executor.ContainerWork

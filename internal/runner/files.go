@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/tetryx/lynx-runner/executor"
 	runnerv1 "github.com/tetryx/lynx-runner/proto/lynx/runner/v1"
 )
 
@@ -54,6 +55,13 @@ func (p paths) close() {
 	}
 	for _, f := range p.moving {
 		f.Close()
+	}
+}
+
+// removeReport removes what an executor kept to tell the attempt's end again.
+func (p paths) removeReport() {
+	if p.handle != nil {
+		_ = os.RemoveAll(filepath.Join(p.log, executor.KeptReport)) // the job's to tamper with
 	}
 }
 

@@ -335,6 +335,7 @@ func (j *job) settled(rec *record) {
 			j.log.Warn("cannot remove a telemetry log", "error", err)
 		}
 	}
+	rec.paths.removeReport()
 	if err := j.forget(); err != nil {
 		j.log.Warn("journal", "error", err)
 	}

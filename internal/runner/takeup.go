@@ -358,6 +358,7 @@ func (r *Runner) giveBack(a journal.Attempt) {
 	if err == nil && r.owner != nil {
 		err = artifact.Chown(ownPath(p.handle), a.UID, r.owner.UID, r.owner.GID)
 	}
+	p.removeReport()
 	p.close()
 	if err = errors.Join(err, r.journal.Ended(id)); err != nil {
 		r.log.Warn("an attempt of an earlier run could not be put in order", "attempt", id, "error", err)
@@ -374,6 +375,7 @@ func (r *Runner) settleLeft(a journal.Attempt) {
 			err = os.RemoveAll(p.telemetryLog)
 		}
 	}
+	p.removeReport()
 	p.close()
 	if err = errors.Join(err, r.journal.Ended(id)); err != nil {
 		r.log.Warn("an attempt of an earlier run could not be put in order", "attempt", id, "error", err)

@@ -48,24 +48,24 @@ func FinishLog(path string, head, tail int64) (LogReport, error) {
 	return report, nil
 }
 
-// TakeReport reads the report that the shim kept in a file of the job's directory
-// (Config.Report), and removes the file. As with FinishLog, the file is the job's to
+// KeptReport reads the report that the shim kept in a file of the job's directory
+// (Config.Report). As with FinishLog, the file is the job's to
 // tamper with: what is none, or no report, is an error.
-func TakeReport(path string) (ExitReport, error) {
+func KeptReport(path string) (ExitReport, error) {
 	root, err := os.OpenRoot(filepath.Dir(path))
 	if err != nil {
-		return ExitReport{}, fmt.Errorf("take report: %w", err)
+		return ExitReport{}, fmt.Errorf("kept report: %w", err)
 	}
 	defer root.Close() //nolint:errcheck // a directory, nothing to lose
 	name := filepath.Base(path)
 	f, err := openOwn(root, name, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW)
 	if err != nil {
-		return ExitReport{}, fmt.Errorf("take report: %w", err)
+		return ExitReport{}, fmt.Errorf("kept report: %w", err)
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, MaxLine))
-	if err = errors.Join(err, root.Remove(name)); err != nil {
-		return ExitReport{}, fmt.Errorf("take report: %w", err)
+	if err != nil {
+		return ExitReport{}, fmt.Errorf("kept report: %w", err)
 	}
 	return ReadReport(data)
 }
