@@ -31,6 +31,8 @@ var daemonCells = []cell{
 	{name: "ended_while_killed", verdict: failed, furnish: ownEngine(true), strike: endedMeanwhile(3, nil)},
 	{name: "ended_while_killed_no_live_restore", verdict: failed, furnish: ownEngine(false), strike: endedMeanwhile(3, nil)},
 	{name: "forgets_an_end", verdict: failed, furnish: ownEngine(true), strike: endedMeanwhile(3, forgetEnd)},
+	{name: "forgets_a_container", verdict: failed, furnish: ownEngine(true), strike: endedMeanwhile(3, forgetContainer)},
+	{name: "forgets_a_container_without_a_runner", verdict: failed, furnish: ownEngine(true), strike: endedMeanwhile(3, forgetContainerAlone)},
 	{name: "forgets_a_start", verdict: requeued, furnish: ownEngine(true), strike: forgottenStart},
 	{name: "forgets_a_start_no_live_restore", verdict: requeued, furnish: ownEngine(false), strike: forgottenStart},
 	{name: "frozen", verdict: failed, furnish: ownEngine(false), strike: frozen},
@@ -83,6 +85,9 @@ func endedMeanwhile(code int, more func(t *testing.T, s *site)) func(t *testing.
 			more(t, s)
 		}
 		s.daemon.Start(t)
+		if !s.runner.Up() {
+			s.runner.Start(t)
+		}
 		s.finish(t, batch)
 		s.judge(t, v, batch, 1)
 	}

@@ -74,3 +74,21 @@ func forgetEnd(t *testing.T, s *site) {
 	}
 	stand.Must(t, os.Rename(bundles[0], filepath.Join(s.Dir, "forgotten")))
 }
+
+// forgetContainer takes from a dead engine's containerd all that it knows, as one does
+// that is killed when containerd has deleted the container and the engine has not
+// written down how it ended.
+func forgetContainer(t *testing.T, s *site) {
+	t.Helper()
+	forgetEnd(t, s)
+	known := filepath.Join(filepath.Dir(s.engine), "data/containerd/daemon/io.containerd.metadata.v1.bolt/meta.db")
+	stand.Must(t, os.Remove(known))
+}
+
+// forgetContainerAlone is forgetContainer with the runner killed, which does not see the
+// engine come back.
+func forgetContainerAlone(t *testing.T, s *site) {
+	t.Helper()
+	s.runner.Kill(t)
+	forgetContainer(t, s)
+}
