@@ -2,6 +2,7 @@ package docker
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -67,6 +68,59 @@ func TestStartNotAnswered(t *testing.T) {
 	}
 	if err := h.Remove(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestRecordOfAnEngineThatWasAway has the engine call a failed job's container ended
+// with 0, as one does that was killed at the container's end. Nothing but a question
+// that it does not answer shows that it was away.
+func TestRecordOfAnEngineThatWasAway(t *testing.T) {
+	for name, recovered := range map[string]bool{"started here": false, "taken up": true} {
+		for away, want := range map[bool]int{false: 0, true: 3} {
+			t.Run(fmt.Sprint(name, ", away ", away), func(t *testing.T) {
+				d := newDaemon(t)
+				d.init = fakeInit{Hasty: true}
+				spec := testSpec(t)
+				if err := os.WriteFile(filepath.Join(spec.LogDir, executor.KeptReport), []byte(`{"code":3}`+"\n"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				var h executor.Handle = mustStart(t, d.executor(), spec)
+				if recovered {
+					list, err := d.executor().Recover(t.Context())
+					if err != nil || len(list) != 1 {
+						t.Fatalf("recovered %v, %v", list, err)
+					}
+					h = list[0]
+				}
+				if away {
+					d.failing("GET /containers/{id}/json", 1)
+				}
+				d.release("job-1")
+				if x := mustWait(t, h); x.Code != want || !x.Known {
+					t.Errorf("got %+v, want code %d", x, want)
+				}
+			})
+		}
+	}
+}
+
+// An engine's shutdown is behind a SIGTERM that its record does not tell of either.
+func TestDoubtful(t *testing.T) {
+	term := &shim.ExitReport{Code: 143, Signal: 15}
+	for name, c := range map[string]struct {
+		v    evidence
+		want bool
+	}{
+		"SIGTERM":                       {evidence{record: &record{exitCode: 143}, report: term}, true},
+		"forgotten by the engine":       {evidence{record: &record{exitCode: 0}, report: term, brokeOff: true}, true},
+		"not seen by the engine":        {evidence{record: &record{exitCode: 255}, report: term, brokeOff: true}, true},
+		"0 of an engine that was there": {evidence{record: &record{exitCode: 0}, report: term}, false},
+		"an exit of the job's":          {evidence{record: &record{exitCode: 0}, report: &shim.ExitReport{Code: 3}, brokeOff: true}, false},
+		"our kill":                      {evidence{record: &record{exitCode: 137}, killed: true}, false},
+	} {
+		if got := doubtful(c.v); got != c.want {
+			t.Errorf("%s: %t", name, got)
+		}
 	}
 }
 
@@ -145,7 +199,7 @@ func TestEndedBeforeItIsKnown(t *testing.T) {
 }
 
 // TestReportKeptForARunnerThatWasAway has a report beside the logs and none over the
-// connection. It counts as that one would, and is gone in any case.
+// connection. It counts as that one would, for another process as well.
 func TestReportKeptForARunnerThatWasAway(t *testing.T) {
 	for name, c := range map[string]struct {
 		text   string
@@ -179,8 +233,10 @@ func TestReportKeptForARunnerThatWasAway(t *testing.T) {
 			if err != nil || len(again) != 1 {
 				t.Fatalf("recovered %v, %v", again, err)
 			}
-			if y := mustWait(t, again[0]); c.signal != 0 && (y.Code != x.Code || y.Signal != x.Signal || y.Known != x.Known) {
+			if y := mustWait(t, again[0]); name == "kept" && (y.Code != x.Code || y.Signal != x.Signal || y.Known != x.Known) {
 				t.Errorf("another process got %+v", y)
+			} else if name == "forged" && (y.Code != 139 || y.Signal != 0) || c.note == "report is missing" && y.Known {
+				t.Errorf("another process, which may have missed that the engine was away, got %+v", y)
 			}
 		})
 	}

@@ -90,7 +90,7 @@ func (v evidence) addReport(x *executor.Exit) {
 
 // decideCode settles code and signal. The shim exits as the job did, so its
 // report and the engine's record must agree; where they don't, the record
-// stands.
+// stands, unless its engine was away and records that it does not know.
 func (v evidence) decideCode(x *executor.Exit) {
 	note := func(format string, args ...any) { x.Notes = append(x.Notes, fmt.Sprintf(format, args...)) }
 	switch {
@@ -109,8 +109,9 @@ func (v evidence) decideCode(x *executor.Exit) {
 	case v.report == nil && v.record.exitCode == sigkilled:
 		note("the container's init was killed before it could report how the job ended%s", because(v.record.problem))
 	case v.report == nil && v.brokeOff:
-		// Where nothing kept the shim from reporting it has, so it never ran: what ended
-		// was the runtime's own process in its place, or the engine does not know.
+		// The shim reports whatever the job does, unless it never ran: what ended may be
+		// the runtime's own process in its place, or the engine does not know. A job that
+		// removes the report from its log directory only has itself run again.
 		note("the engine, which may have been away when the container ended, recorded exit code %d, and the shim reported nothing%s", v.record.exitCode, because(v.record.problem))
 	case v.report == nil:
 		note("the shim's report is missing: the exit code is the engine's record, and its other numbers are incomplete")

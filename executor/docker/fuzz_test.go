@@ -51,12 +51,12 @@ func engineThat(t *testing.T, status int, body []byte) *engine {
 // itself.
 func FuzzInspect(f *testing.F) {
 	f.Add(200, []byte(`{"Id":"a","Name":"/x","Config":{"Labels":{"io.tetryx.lynx.attempt":"job-1"}},"HostConfig":{"Memory":5,"Mounts":[{"Target":"/lynx/log","Source":"/s"}]},`+
-		`"State":{"Status":"exited","ExitCode":137,"OOMKilled":true,"Pid":0,"StartedAt":"2026-03-01T12:00:00Z","FinishedAt":"2026-03-01T12:00:01.5Z"}}`), true, int64(1))
-	f.Add(200, []byte(`{"Id":"a","Config":{},"HostConfig":{},"State":{"Status":"created","Error":"no such device"}}`), false, int64(0))
-	f.Add(200, []byte(`{"Id":"a","Config":{},"HostConfig":{},"State":{"Status":"dead","ExitCode":-1,"StartedAt":"0001-01-01T00:00:00Z","FinishedAt":"x"}}`), false, int64(0))
-	f.Add(200, []byte(`{"Id":"a"}`), false, int64(0))
-	f.Add(404, []byte(`{"message":"no such container"}`), false, int64(0))
-	f.Fuzz(func(t *testing.T, status int, body []byte, killed bool, oomKills int64) {
+		`"State":{"Status":"exited","ExitCode":137,"OOMKilled":true,"Pid":0,"StartedAt":"2026-03-01T12:00:00Z","FinishedAt":"2026-03-01T12:00:01.5Z"}}`), true, false, int64(1))
+	f.Add(200, []byte(`{"Id":"a","Config":{},"HostConfig":{},"State":{"Status":"created","Error":"no such device"}}`), false, true, int64(0))
+	f.Add(200, []byte(`{"Id":"a","Config":{},"HostConfig":{},"State":{"Status":"dead","ExitCode":-1,"StartedAt":"0001-01-01T00:00:00Z","FinishedAt":"x"}}`), false, true, int64(0))
+	f.Add(200, []byte(`{"Id":"a"}`), false, true, int64(0))
+	f.Add(404, []byte(`{"message":"no such container"}`), false, true, int64(0))
+	f.Fuzz(func(t *testing.T, status int, body []byte, killed, brokeOff bool, oomKills int64) {
 		c, err := engineThat(t, status, body).inspect(t.Context(), "id")
 		if err != nil {
 			return
@@ -67,12 +67,14 @@ func FuzzInspect(f *testing.F) {
 		}
 		r := newRecord(c.State)
 		x := evidence{
-			record: r, killed: killed, counters: cgroup.Counters{OOMKills: max(0, oomKills)}, memoryLimit: c.HostConfig.Memory,
+			record: r, killed: killed, brokeOff: brokeOff, counters: cgroup.Counters{OOMKills: max(0, oomKills)}, memoryLimit: c.HostConfig.Memory,
 			started: engineTime(c.State.StartedAt), ended: engineTime(c.State.FinishedAt),
 		}.exit()
 		switch {
 		case x.Usage.Wall < 0:
 			t.Fatalf("it took %v", x.Usage.Wall)
+		case x.Known && brokeOff && r.exitCode != sigkilled:
+			t.Fatalf("of an engine that was away %+v makes %+v", r, x)
 		case x.Known && (r.neverStarted || x.Code != r.exitCode):
 			t.Fatalf("%+v makes %+v", r, x)
 		case x.ExternalKill && (killed || r.neverStarted || r.exitCode != sigkilled):

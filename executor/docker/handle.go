@@ -232,7 +232,11 @@ func doubtful(v evidence) bool {
 	if v.killed || v.record == nil {
 		return false
 	}
-	switch v.record.exitCode {
+	code := v.record.exitCode
+	if v.brokeOff && unseen(code) && v.report != nil {
+		code = reportedCode(*v.report)
+	}
+	switch code {
 	case 128 + 15, sigkilled, 128 + 2, 128 + 3, 128 + 1:
 		return true
 	}
@@ -356,7 +360,7 @@ func (h *handle) record(ctx context.Context, waiting exited) (*record, error) {
 				continue
 			}
 		}
-		waiting = nil
+		waiting, h.brokeOff = nil, true
 		if sleep(ctx, pause) != nil {
 			return nil, fmt.Errorf("the engine does not answer: %w", err)
 		}
@@ -376,6 +380,7 @@ func (h *handle) wait(ctx context.Context) (exited, error) {
 				return w, nil
 			}
 		}
+		h.brokeOff = true
 		if err := sleep(ctx, pause); err != nil {
 			return nil, err
 		}
