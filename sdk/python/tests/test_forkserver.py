@@ -92,6 +92,10 @@ def _bsk_mark_python_shutting_down():
     print("marked")
 atexit.register(_bsk_mark_python_shutting_down)
 """,
+        "late.py": """
+from Basilisk.architecture import messaging
+messaging.late = 1
+""",
         "Basilisk/utilities/SimulationBaseClass.py": """
 from Basilisk.architecture import messaging
 looks = 0
@@ -104,7 +108,7 @@ class SimBaseClass:
         _ensureRecorderSourceHooks()
 """,
     }.items():
-        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     server = serve(
         """
@@ -116,10 +120,10 @@ messaging.three = 1
 base.SimBaseClass()
 print(before, base.looks)
 """,
-        preload="Basilisk.utilities.SimulationBaseClass",
+        preload="Basilisk.utilities.SimulationBaseClass,late",
     )
     assert server.answer() == {"ready": True}
-    assert server.run()[:2] == (0, "1 2\n")
+    assert server.run()[:2] == (0, "2 3\n")
 
 
 @pytest.mark.parametrize(

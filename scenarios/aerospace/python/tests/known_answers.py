@@ -223,11 +223,11 @@ class SharedInterpreter(unittest.TestCase):
         SimulationBaseClass.SimBaseClass()
         message = spacecraft.Spacecraft().scStateOutMsg
         self.assertIs(message.recorder()._bskRecordedMessage, message)
-        self.assertEqual(looks.call_count, 0)
+        self.assertEqual(looks.call_count, 1)
         messaging.a_class_of_somebody = 1
         self.addCleanup(delattr, messaging, "a_class_of_somebody")
         SimulationBaseClass.SimBaseClass()
-        self.assertEqual(looks.call_count, 1)
+        self.assertEqual(looks.call_count, 2)
 
     def test_messages_are_not_told_of_the_end(self) -> None:
         # In a process of its own, which is not torn down afterwards.

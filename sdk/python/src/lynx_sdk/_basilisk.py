@@ -26,6 +26,7 @@ def look_once() -> None:
     look = getattr(base, "_ensureRecorderSourceHooks", None)
     if base is None or messaging is None or not callable(look):
         return
+    look()  # at what other modules have added since
     known = len(vars(messaging))
 
     def look_where_new() -> None:

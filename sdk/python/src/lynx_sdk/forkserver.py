@@ -101,8 +101,6 @@ def preload(names: list[str]) -> None:
                 raise Refused(f"cannot preload {module}: {err}") from err
         except Exception as err:
             raise Refused(f"cannot preload {module}: {type(err).__name__}: {err}") from err
-    _basilisk.look_once()
-    _basilisk.leave_unmarked()
     # Numerical libraries end their threads at a fork and start them again where they
     # are needed. What others are left would be missing in every run.
     pid = os.fork()
@@ -127,7 +125,8 @@ def serve(channel: socket.socket) -> None:
     while True:
         order, descriptors, _, _ = socket.recv_fds(channel, 1, 2)
         if not order:
-            sys.exit(0)
+            _flush()
+            os._exit(0)  # no teardown here either: see _basilisk
         pid = os.fork()
         if pid == 0:
             os.setsid()
@@ -269,6 +268,8 @@ def main() -> NoReturn:
     except Refused as err:
         print(err, file=sys.stderr)
         sys.exit(2)
+    _basilisk.look_once()
+    _basilisk.leave_unmarked()
     script = Script(given.script)
     serve(socket.socket(fileno=_CHANNEL))
     inherited.restore()
