@@ -116,7 +116,7 @@ func TestStoppedOnAFullDisk(t *testing.T) {
 	b.paused("output_root has no space left")
 	b.stop()
 	result := b.platform.result("job-1")
-	if result.GetOutcome() != "infrastructure" || !strings.Contains(result.GetErrorMessage(), "runner_shutdown") {
+	if result.GetOutcome() != "infrastructure" || !strings.Contains(result.GetErrorMessage(), "runner_shutdown") || result.GetBreach() != nil {
 		t.Errorf("%s: %s, warnings %q", result.GetOutcome(), result.GetErrorMessage(), result.GetWarnings())
 	}
 }

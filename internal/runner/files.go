@@ -60,8 +60,13 @@ func (p paths) close() {
 
 // removeReport removes what an executor kept to tell the attempt's end again.
 func (p paths) removeReport() {
-	if p.handle != nil {
-		_ = os.RemoveAll(filepath.Join(p.log, executor.KeptReport)) // the job's to tamper with
+	if p.handle == nil {
+		return
+	}
+	// Through no link that somebody puts in the way: the files may be their owner's now.
+	if root, err := os.OpenRoot(ownPath(p.handle)); err == nil {
+		_ = root.Remove(filepath.Join(logDir, executor.KeptReport))
+		_ = root.Close()
 	}
 }
 

@@ -20,7 +20,7 @@ func (j *job) result(rec *record, outcome api.Outcome, message string) *runnerv1
 		// Parts of the message are other programs' words, and not all of them UTF-8.
 		Outcome: string(outcome), ErrorMessage: rec.paths.readable(printable(message)), Directory: rec.paths.dir,
 		EndedAt:   timestamppb.New(rec.endedAt(j.r.now())),
-		Breach:    breach(rec),
+		Breach:    breach(rec, outcome),
 		Telemetry: telemetrySummary(rec.telemetry),
 		Metrics:   rec.metrics, MetricsLeftOut: uint64(rec.leftOut),
 		ImageId: rec.imageID, CodeDigest: rec.digest,
@@ -52,12 +52,12 @@ func (rec *record) endedAt(now time.Time) time.Time {
 	return now
 }
 
-// breach tells of the watchdog's verdict and of how fast the kill was, if it was
-// the kill that ended the job. A value that is no number is in the message: the
+// breach tells of the watchdog's verdict, where that is the outcome, and of how fast the
+// kill was, if it was the kill that ended the job. A value that is no number is in the message: the
 // protocol has none for it.
-func breach(rec *record) *runnerv1.Breach {
+func breach(rec *record, outcome api.Outcome) *runnerv1.Breach {
 	v := rec.verdict
-	if v == nil || !finite(v.Value) || !finite(v.Time) {
+	if v == nil || outcome != api.OutcomeEarlyTermination && outcome != api.OutcomeTelemetryInvalid || !finite(v.Value) || !finite(v.Time) {
 		return nil
 	}
 	b := &runnerv1.Breach{Condition: condition(v.Condition), Value: v.Value, TimeSeconds: v.Time, ReceivedAt: timestamppb.New(rec.arrived)}

@@ -230,6 +230,9 @@ func TestWatchdogGoesOn(t *testing.T) {
 			if result.GetOutcome() != "early_termination" || result.GetBreach().GetTimeSeconds() != 15 {
 				t.Errorf("%s: %s, %v", result.GetOutcome(), result.GetErrorMessage(), result.GetBreach())
 			}
+			if told := strings.Contains(strings.Join(result.GetWarnings(), ""), "may be missing"); strings.Contains(name, "logged") && !told {
+				t.Errorf("warnings %q", result.GetWarnings())
+			}
 			if n := m.platform.accepted["job-1"]; n != 1 {
 				t.Errorf("%d results", n)
 			}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -149,6 +150,28 @@ func TestVerdictDoesNotWaitForTheDisk(t *testing.T) {
 	}
 	if again := d.reread(t); again.breach.GetTimeSeconds() != 10 || !again.arrived.Equal(arrival) {
 		t.Errorf("the log has %v at %v", again.breach, again.arrived)
+	}
+}
+
+// A verdict that an earlier server came to and did not log stands, is logged, and told.
+func TestVerdictThatWasNotLogged(t *testing.T) {
+	arrival := time.Unix(1700000000, 5)
+	var found []Finding
+	cfg := place(t)
+	cfg.Evaluate = breachAt(10)
+	cfg.OnVerdict = func(f Finding) { found = append(found, f) }
+	cfg.Found = &Finding{Sample: sample(10, "x", 1, ""), Arrived: arrival}
+	for again := range 2 {
+		s := serve(t, cfg)
+		v, at, ok := s.Verdict()
+		if !ok || v.Time != 10 || !at.Equal(arrival) || len(found) != again+1 || found[again].Sample.GetTimeSeconds() != 10 {
+			t.Fatalf("start %d: %+v at %v, %t, %d calls", again, v, at, ok, len(found))
+		}
+		sum := finish(t, s)
+		if told := slices.ContainsFunc(sum.Warnings, func(w string) bool { return strings.Contains(w, "may be missing") }); told != (again == 0) {
+			t.Errorf("start %d: warnings %q", again, sum.Warnings)
+		}
+		cfg.Found = nil // the log has it
 	}
 }
 

@@ -257,19 +257,18 @@ func (in *intake) verdictNow() (watchdog.Verdict, time.Time, bool) {
 	return *in.verdict, in.arrived, true
 }
 
-// restore takes up the verdict of an earlier server, by judging its sample
-// again.
-func (in *intake) restore(t *tally) error {
-	if t.breach == nil || in.evaluate == nil {
+// restore takes up the verdict of an earlier server, by judging its sample again, and
+// has it logged if it is not. nil is no verdict.
+func (in *intake) restore(found *Finding, logged bool) error {
+	if found == nil || in.evaluate == nil {
 		return nil
 	}
-	v := in.evaluate(t.breach)
-	if v == nil {
-		return fmt.Errorf("the sample at simulation time %g s ended the job, but by the conditions given now it does not", t.breach.GetTimeSeconds())
+	record := in.judge([]*telemetryv1.Sample{found.Sample}, found.Arrived)
+	if record == nil {
+		return fmt.Errorf("the sample at simulation time %g s ended the job, but by the conditions given now it does not", found.Sample.GetTimeSeconds())
 	}
-	in.verdict, in.arrived = v, t.arrived
-	if in.onVerdict != nil {
-		in.onVerdict(Finding{*v, t.breach, t.arrived})
+	if !logged {
+		in.push(entry{verdict: record, counters: in.counters})
 	}
 	return nil
 }

@@ -85,6 +85,9 @@ type Server struct {
 	// served is closed when the accept loop has ended, and written when the
 	// writer has.
 	served, written chan struct{}
+	// unlogged says that the log of an earlier server did not have the verdict that it
+	// came to.
+	unlogged bool
 
 	finish  sync.Once
 	summary Summary
@@ -115,15 +118,16 @@ func Serve(cfg Config) (*Server, error) {
 
 // start runs a server on a listener and a log that are open.
 func start(cfg Config, l *listener, file logFile, size int64, t *tally) *Server {
-	if t.breach == nil && cfg.Found != nil {
-		t.breach, t.arrived = cfg.Found.Sample, cfg.Found.Arrived
-	}
 	in := newIntake(cfg, t, size)
-	if err := in.restore(t); err != nil {
+	found, logged := cfg.Found, t.breach != nil
+	if logged {
+		found = &Finding{Sample: t.breach, Arrived: t.arrived}
+	}
+	if err := in.restore(found, logged); err != nil {
 		cfg.Log.Warn("telemetry: the verdict of an earlier run is not taken up", "error", err)
 	}
 	s := &Server{
-		cfg: cfg, in: in, listener: l,
+		cfg: cfg, in: in, listener: l, unlogged: found != nil && !logged,
 		w:      &writer{in: in, file: file, size: size, tally: t, logged: t.counters, log: cfg.Log},
 		grpc:   newGRPC(),
 		served: make(chan struct{}), written: make(chan struct{}),
@@ -198,6 +202,9 @@ func (s *Server) end(ctx context.Context) (Summary, error) {
 	}()
 	select {
 	case r := <-results:
+		if s.unlogged {
+			r.summary.Warnings = append(r.summary.Warnings, "The runner was killed before it had stored the sample that ended the job: that sample, and others that came with it, may be missing.")
+		}
 		return r.summary, r.err
 	case <-ctx.Done():
 		return Summary{}, fmt.Errorf("waiting for the telemetry log to be written: %w", ctx.Err())
