@@ -82,6 +82,21 @@ def serve(tmp_path: Path) -> Iterator[Any]:
         server.end()
 
 
+@pytest.mark.parametrize(("preload", "said"), [("numpy.random", "seeded\n"), ("numpy", "")])
+def test_seeds_numpy_if_it_can_draw(serve: Any, tmp_path: Path, preload: str, said: str) -> None:
+    """Its generators are imported for no run that does not ask for them."""
+    (tmp_path / "numpy").mkdir()
+    (tmp_path / "numpy/__init__.py").write_text("")
+    (tmp_path / "numpy/random.py").write_text("def seed(): print('seeded')")
+    server = serve(
+        "import sys; assert ('numpy.random' in sys.modules) == bool(sys.argv[1:])",
+        *(["x"] if said else []),
+        preload=preload,
+    )
+    assert server.answer() == {"ready": True}
+    assert server.run() == (0, said, "")
+
+
 def test_spares_basilisk(serve: Any, tmp_path: Path) -> None:
     """A simulation looks for new message classes only, and none hears of the end."""
     for name, text in {
