@@ -38,7 +38,7 @@ func (s *site) look(t *testing.T) host {
 		things: map[string][]string{
 			"processes of the jobs' users":     s.users.Processes(t),
 			"System V objects of jobs":         s.systemV(t),
-			"containers":                       strings.Fields(stand.Docker(t, "", "ps", "--all", "--no-trunc", "--filter", "label=io.tetryx.lynx.runner="+s.runner.ID, "--format", "{{.ID}}")),
+			"containers":                       s.ownContainers(t),
 			"mounts below the test":            s.mounts(t),
 			"sockets and runtime directories":  names(t, filepath.Join(s.Dir, "run")),
 			"files of jobs outside":            s.jobFiles(t),
@@ -49,6 +49,11 @@ func (s *site) look(t *testing.T) host {
 		descriptors: len(fds),
 		resident:    resident(t, pid),
 	}
+}
+
+// ownContainers are the ids of the runner's containers.
+func (s *site) ownContainers(t *testing.T) []string {
+	return strings.Fields(stand.Docker(t, "", "ps", "--all", "--no-trunc", "--filter", "label=io.tetryx.lynx.runner="+s.runner.ID, "--format", "{{.ID}}"))
 }
 
 // compare looks for what has changed.
@@ -80,6 +85,10 @@ func (s *site) idle(t *testing.T) {
 		}
 		if left := names(t, filepath.Join(s.Dir, "run")); err == nil && len(left) > 2 {
 			err = fmt.Errorf("there is %q", left)
+		}
+		// What the platform knows of the runner is a heartbeat old.
+		if left := s.ownContainers(t); err == nil && len(left) > 0 {
+			err = fmt.Errorf("containers %q are not removed", left)
 		}
 		return err
 	})
