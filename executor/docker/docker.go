@@ -33,9 +33,9 @@
 // can use, and exits with the same code; the report adds what the record can't
 // tell (a signal from an exit code above 128, a failure to execute). Where the
 // two disagree, the record stands, but for one of an engine that was away when the
-// container ended, and records what it does not know as 0 or 255. Memory counters come from the cgroup, read
-// while the shim still holds it open; the times and the fact of our own kills are
-// the executor's own.
+// container ended, and records what it does not know as 0 or 255. Memory counters
+// come from the cgroup, read while the shim still holds it open; the times and the
+// fact of our own kills are the executor's own.
 package docker
 
 import (

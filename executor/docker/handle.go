@@ -209,8 +209,8 @@ func (h *handle) follow(ctx context.Context, waiting exited) {
 	case err != nil:
 		seen.lost = err.Error()
 	}
-	if kept := h.logs.keptReport(); seen.report == nil {
-		seen.report = kept
+	if seen.report == nil {
+		seen.report = h.logs.keptReport()
 	}
 	seen.killed, seen.ended, seen.brokeOff = h.killed.Load(), h.goneAt, h.brokeOff
 	if doubtful(seen) {

@@ -52,9 +52,9 @@ func (rec *record) endedAt(now time.Time) time.Time {
 	return now
 }
 
-// breach tells of the watchdog's verdict, where that is the outcome, and of how fast the
-// kill was, if it was the kill that ended the job. A value that is no number is in the message: the
-// protocol has none for it.
+// breach tells of the watchdog's verdict, where that is the outcome, and of how fast
+// the kill was, if it was the kill that ended the job. A value that is no number is in
+// the message: the protocol has none for it.
 func breach(rec *record, outcome api.Outcome) *runnerv1.Breach {
 	v := rec.verdict
 	if v == nil || outcome != api.OutcomeEarlyTermination && outcome != api.OutcomeTelemetryInvalid || !finite(v.Value) || !finite(v.Time) {
